@@ -1,0 +1,205 @@
+// The cluster as last seen: indexes over the objects, and a batched feed of changes. Sources and tests write
+// through apply(); the Zone views read. Nothing here knows where the objects come from.
+
+import type { Applied, Change, EndpointSlice, Namespace, Pod, RegistryObject, Service } from "./objects.ts";
+
+/** Called after a batch is applied, with the changes that really changed something; never with an empty batch. */
+export type ChangeListener = (changes: readonly Applied[]) => void;
+
+/** One thing that answers to an address: a Service by its ClusterIP, or a Service's endpoint. */
+export interface AddressUse {
+  readonly service: Service | undefined;
+  readonly slice: EndpointSlice | undefined;
+}
+
+export interface Registry {
+  /** True once every source has delivered its first full state; never goes back. */
+  readonly synced: boolean;
+  /** Milliseconds since the epoch of the last change; the time of creation before any. */
+  readonly changedAtMs: number;
+  service(namespace: string, name: string): Service | undefined;
+  services(): Iterable<Service>;
+  slices(namespace: string, service: string): readonly EndpointSlice[];
+  namespace(name: string): Namespace | undefined;
+  namespaces(): Iterable<Namespace>;
+  /** Pods that have this address (canonical text). */
+  podsAt(address: string): readonly Pod[];
+  /** Services whose ClusterIP this is (canonical text). */
+  servicesAt(address: string): readonly Service[];
+  /** Slices with an endpoint of this address (canonical text), ready or not. */
+  slicesAt(address: string): readonly EndpointSlice[];
+  /** Applies a batch at once: listeners and queries see all of it or nothing. */
+  apply(...changes: readonly Change[]): void;
+  subscribe(listener: ChangeListener): () => void;
+  /** Resolves when synced is true; at once if it is. */
+  whenSynced(): Promise<void>;
+}
+
+export interface RegistryOptions {
+  /** Names of the sources to wait for; synced at once without any. */
+  readonly sources?: readonly string[];
+  /** Milliseconds since the epoch; injected by tests. */
+  readonly now?: () => number;
+}
+
+/** A registry, and the right to say that a source has delivered everything. */
+export interface WritableRegistry extends Registry {
+  markSynced(source: string): void;
+}
+
+/** A source of objects: manifests, the Kubernetes API, a snapshot. */
+export interface Source {
+  readonly name: string;
+  /** Fills the registry and keeps it filled until the signal aborts; calls `synced` after the first full state. */
+  run(registry: Registry, synced: () => void, signal: AbortSignal): Promise<void>;
+}
+
+const NONE: readonly never[] = Object.freeze([]);
+
+/** An empty registry. */
+export function createRegistry(options: RegistryOptions = {}): WritableRegistry {
+  const now = options.now ?? Date.now;
+  const waitingFor = new Set(options.sources);
+  const listeners = new Set<ChangeListener>();
+  const synced = withResolvers();
+  const services = new Map<string, Service>();
+  const namespaces = new Map<string, Namespace>();
+  const pods = new Map<string, Pod>();
+  const slices = new Map<string, EndpointSlice>();
+  const slicesOfService = new Map<string, EndpointSlice[]>();
+  const servicesByAddress = new Multimap<Service>();
+  const slicesByAddress = new Multimap<EndpointSlice>();
+  const podsByAddress = new Multimap<Pod>();
+  let changedAtMs = now();
+  if (waitingFor.size === 0) synced.resolve();
+
+  function put(object: RegistryObject, present: boolean): RegistryObject | undefined {
+    switch (object.kind) {
+      case "Service": {
+        const previous = replace(services, keyOf(object), object, present);
+        for (const address of previous?.clusterIPs ?? NONE) servicesByAddress.remove(address, previous as Service);
+        if (present) for (const address of object.clusterIPs) servicesByAddress.add(address, object);
+        return previous;
+      }
+      case "EndpointSlice": {
+        const previous = replace(slices, keyOf(object), object, present);
+        if (previous !== undefined) unindexSlice(previous);
+        if (present) indexSlice(object);
+        return previous;
+      }
+      case "Pod": {
+        const previous = replace(pods, keyOf(object), object, present);
+        for (const address of previous?.addresses ?? NONE) podsByAddress.remove(address, previous as Pod);
+        if (present) for (const address of object.addresses) podsByAddress.add(address, object);
+        return previous;
+      }
+      case "Namespace":
+        return replace(namespaces, object.name, object, present);
+      default:
+        return object satisfies never;
+    }
+  }
+
+  function indexSlice(slice: EndpointSlice): void {
+    const key = `${slice.namespace}/${slice.service}`;
+    const siblings = slicesOfService.get(key) ?? [];
+    const others = siblings.filter((sibling) => sibling.name !== slice.name);
+    others.push(slice);
+    others.sort((a, b) => (a.name < b.name ? -1 : 1));
+    slicesOfService.set(key, others);
+    for (const address of addressesOf(slice)) slicesByAddress.add(address, slice);
+  }
+
+  function unindexSlice(slice: EndpointSlice): void {
+    const key = `${slice.namespace}/${slice.service}`;
+    const left = (slicesOfService.get(key) ?? []).filter((sibling) => sibling !== slice);
+    if (left.length > 0) slicesOfService.set(key, left);
+    else slicesOfService.delete(key);
+    for (const address of addressesOf(slice)) slicesByAddress.remove(address, slice);
+  }
+
+  return {
+    get synced() {
+      return waitingFor.size === 0;
+    },
+    get changedAtMs() {
+      return changedAtMs;
+    },
+    service: (namespace, name) => services.get(`${namespace}/${name}`),
+    services: () => services.values(),
+    slices: (namespace, service) => slicesOfService.get(`${namespace}/${service}`) ?? NONE,
+    namespace: (name) => namespaces.get(name),
+    namespaces: () => namespaces.values(),
+    podsAt: (address) => podsByAddress.get(address),
+    servicesAt: (address) => servicesByAddress.get(address),
+    slicesAt: (address) => slicesByAddress.get(address),
+    apply(...changes) {
+      const applied: Applied[] = [];
+      for (const { verb, object } of changes) {
+        const previous = put(object, verb === "upsert");
+        if (verb === "delete" && previous === undefined) continue;
+        applied.push(previous === undefined ? { verb, object } : { verb, object, previous });
+      }
+      if (applied.length === 0) return;
+      changedAtMs = now();
+      for (const listener of listeners) listener(applied);
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    whenSynced: () => synced.promise,
+    markSynced(source) {
+      waitingFor.delete(source);
+      if (waitingFor.size === 0) synced.resolve();
+    },
+  };
+}
+
+/** Every address of a slice once. */
+export function addressesOf(slice: EndpointSlice): Set<string> {
+  const all = new Set<string>();
+  for (const endpoint of slice.endpoints) for (const address of endpoint.addresses) all.add(address);
+  return all;
+}
+
+function keyOf(object: Service | EndpointSlice | Pod): string {
+  return `${object.namespace}/${object.name}`;
+}
+
+function replace<T>(map: Map<string, T>, key: string, value: T, present: boolean): T | undefined {
+  const previous = map.get(key);
+  if (present) map.set(key, value);
+  else map.delete(key);
+  return previous;
+}
+
+// Most addresses have one user: a lone value is kept bare, an array only from the second on.
+class Multimap<T extends object> {
+  readonly #map = new Map<string, T | T[]>();
+
+  get(key: string): readonly T[] {
+    const held = this.#map.get(key);
+    if (held === undefined) return NONE;
+    return Array.isArray(held) ? held : [held];
+  }
+
+  add(key: string, value: T): void {
+    const held = this.#map.get(key);
+    if (held === undefined) this.#map.set(key, value);
+    else if (Array.isArray(held)) held.push(value);
+    else this.#map.set(key, [held, value]);
+  }
+
+  remove(key: string, value: T): void {
+    const left = this.get(key).filter((other) => other !== value);
+    if (left.length === 0) this.#map.delete(key);
+    else this.#map.set(key, left.length === 1 ? (left[0] as T) : [...left]);
+  }
+}
+
+function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve!: () => void;
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
+}
