@@ -1,0 +1,41 @@
+// A zone: what it answers, which names it has, and when they change. An interface first: for the cluster it is a
+// view that computes rrsets from the registry on demand and stores none; MapZone is the one that stores them.
+
+import type { Name } from "./name.ts";
+import type { RecordSet } from "./records.ts";
+
+/** What a zone holds at one name. */
+export interface Node {
+  /** The rrsets at the name, at most one of a type; empty for an empty non-terminal. */
+  readonly rrsets: readonly RecordSet[];
+  /** Only the chain can answer: the reply depends on more than this zone (an alias that leaves it). */
+  readonly askChain?: true;
+  /** Names below this one exist without end or outside this zone's knowledge: absence proves nothing. */
+  readonly openBelow?: true;
+  /** Types that are not listed are not this zone's business: they go on down the chain (search aliases). */
+  readonly partial?: true;
+  /** Why a name right below this one does not exist (EDE text, at most 64 bytes). */
+  readonly reasonBelow?: string;
+}
+
+/** Which names changed. */
+export type NamesListener = (names: Iterable<Name>) => void;
+
+/** Authoritative data below an apex. The same zone serves the table, the chain and transfers. */
+export interface Zone {
+  readonly apex: Name;
+  /** Absence of a name is an answer (NXDOMAIN). False where such names go on down the chain. */
+  readonly complete: boolean;
+  /** Nothing here may be answered yet (the registry has not synced): ask the chain, which says why. */
+  readonly ready: boolean;
+  /** The SOA rrset with its TTL already the negative TTL (RFC 2308 §3); undefined for a zone without authority (search). */
+  soa(): RecordSet | undefined;
+  /** What stands at the name; undefined: the name does not exist. `name` is within the apex. */
+  node(name: Name): Node | undefined;
+  /** Every name that node() knows, empty non-terminals included, names without end not. */
+  names(): Iterable<Name>;
+  /** Tells the names whose node may have changed. Returns the way to stop. */
+  subscribe(listener: NamesListener): () => void;
+  /** NXDOMAIN with OPT asks the chain, for it knows a nearer reason. */
+  readonly namesNearest?: boolean;
+}
