@@ -2,7 +2,7 @@
 // every listener thread for each packet, so it allocates nothing and writes what it found into the Exchange.
 // What it can't accept it names by its defect; a packet that passes is safe for everything behind it.
 
-import { HEADER_BYTES, Rcodes, type Transport } from "./message.ts";
+import { HEADER_BYTES, type Transport } from "./message.ts";
 import { MAX_LABEL_BYTES, MAX_NAME_BYTES, type Name } from "./name.ts";
 import { RRTypes } from "./records.ts";
 
@@ -131,7 +131,7 @@ export function readQuestion(io: Exchange): Verdict {
 
 /** The qname as a Name, for the chain. */
 export function qnameOf(io: Exchange): Name {
-  return Buffer.from(io.name.buffer, io.name.byteOffset, io.nameLength).latin1Slice() as Name;
+  return Buffer.from(io.name.buffer, io.name.byteOffset, io.nameLength).toString("latin1") as Name;
 }
 
 // Copies the qname in lower case; returns the offset behind it, or -1. A question needs no compression: any
