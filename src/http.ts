@@ -1,9 +1,17 @@
-// Small HTTP endpoints (health, ready, metrics) on addresses that plugins may share.
+// Small HTTP endpoints (health, ready, metrics) on addresses that plugins may share. Opened by server.ts once the
+// blocks are set up. They face the cluster's network, so everything about a connection is bounded.
+
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import { NdotsError } from "./errors.ts";
+import type { Log } from "./log.ts";
 
 /** One path at one address. */
 export interface HttpRoute {
   /** "" is every address. */
   readonly host: string;
+  /** 0: the kernel chooses; never shared. */
   readonly port: number;
   /** `/health` */
   readonly path: string;
@@ -15,4 +23,152 @@ export interface HttpAnswer {
   readonly status: number;
   readonly body: string;
   readonly contentType?: string;
+}
+
+export interface HttpServers {
+  /** Before start(). The same path twice at one address: the first stays. */
+  add(route: HttpRoute): void;
+  /** Opens all addresses, or none: rejects with NDOTS_ERR_LISTEN, naming the paths and the address. */
+  start(): Promise<void>;
+  /** Closes, at once for idle connections; idempotent. */
+  stop(): Promise<void>;
+  /** Where each path is served, once started. */
+  readonly addresses: readonly HttpAddress[];
+}
+
+export interface HttpAddress {
+  readonly address: string;
+  readonly port: number;
+  readonly paths: readonly string[];
+}
+
+/** A probe or scrape sends its request at once. */
+const HEADERS_TIMEOUT_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_TIMEOUT_MS = 5_000;
+/** Kubelet and a few scrapers; each connection is a file descriptor that DNS over TCP may need. */
+const MAX_CONNECTIONS = 100;
+const MAX_HEADER_BYTES = 8 * 1024;
+/** How long stop() waits for answers under way. */
+const STOP_GRACE_MS = 1_000;
+
+export function createHttpServers(log: Log): HttpServers {
+  const sites: Site[] = [];
+  return {
+    add(route) {
+      const shared = sites.find((site) => route.port !== 0 && site.host === route.host && site.port === route.port);
+      if (shared === undefined) sites.push({ host: route.host, port: route.port, routes: [route], server: undefined });
+      else if (!shared.routes.some(({ path }) => path === route.path)) shared.routes.push(route);
+    },
+    async start() {
+      if (sites.length === 0) return;
+      const { createServer } = await import("node:http");
+      try {
+        for (const site of sites) {
+          const server = createServer(
+            { maxHeaderSize: MAX_HEADER_BYTES },
+            (request, response) => void answer(site.routes, request, response, log),
+          );
+          server.headersTimeout = HEADERS_TIMEOUT_MS;
+          server.requestTimeout = REQUEST_TIMEOUT_MS;
+          server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+          server.maxConnections = MAX_CONNECTIONS;
+          await listen(server, site);
+          site.server = server;
+        }
+      } catch (error) {
+        await closeAll(sites);
+        throw error;
+      }
+    },
+    stop: () => closeAll(sites),
+    get addresses() {
+      return sites.flatMap(({ server, routes }) => {
+        const bound = server?.address() as AddressInfo | null | undefined;
+        return bound ? [{ address: bound.address, port: bound.port, paths: routes.map(({ path }) => path) }] : [];
+      });
+    },
+  };
+}
+
+/** One listening address and what is served there. */
+interface Site {
+  readonly host: string;
+  readonly port: number;
+  readonly routes: HttpRoute[];
+  server: Server | undefined;
+}
+
+async function answer(routes: readonly HttpRoute[], request: IncomingMessage, response: ServerResponse, log: Log): Promise<void> {
+  try {
+    const { status, body, contentType = "text/plain; charset=utf-8" } = await answerFor(routes, request);
+    const bytes = Buffer.from(body);
+    response.writeHead(status, {
+      "content-type": contentType,
+      "content-length": bytes.length,
+      ...(status === 405 ? { allow: "GET, HEAD" } : {}),
+    });
+    response.end(request.method === "HEAD" ? undefined : bytes);
+  } catch (error) {
+    log.error(`HTTP ${request.url}: ${String(error)}`);
+    if (response.headersSent) response.destroy();
+    else response.writeHead(500, { "content-length": 0 }).end();
+  }
+}
+
+function answerFor(routes: readonly HttpRoute[], request: IncomingMessage): HttpAnswer | Promise<HttpAnswer> {
+  const path = request.url?.split("?", 1)[0];
+  const route = routes.find((candidate) => candidate.path === path);
+  if (route === undefined) return { status: 404, body: "404 page not found\n" };
+  if (request.method !== "GET" && request.method !== "HEAD") return { status: 405, body: "method not allowed\n" };
+  return route.handle({ accept: request.headers.accept });
+}
+
+function listen(server: Server, { host, port, routes }: Site): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const paths = routes.map(({ path }) => path).join(", ");
+      reject(
+        new NdotsError("NDOTS_ERR_LISTEN", `${paths}: can't listen on ${formatHost(host)}:${port} (TCP): ${reason(error)}`, {
+          cause: error,
+        }),
+      );
+    });
+    const opened = (): void => {
+      server.removeAllListeners("error");
+      server.on("error", () => {}); // accept() failed (EMFILE): the next connection is tried again
+      resolve();
+    };
+    if (host === "") server.listen(port, opened);
+    else server.listen(port, host, opened);
+  });
+}
+
+function reason(error: NodeJS.ErrnoException): string {
+  if (error.code === "EADDRINUSE") return "the address is in use";
+  if (error.code === "EACCES") return "no permission; ports below 1024 need CAP_NET_BIND_SERVICE";
+  if (error.code === "EADDRNOTAVAIL") return "this host has no such address";
+  return error.message;
+}
+
+function formatHost(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+async function closeAll(sites: readonly Site[]): Promise<void> {
+  await Promise.all(
+    sites.map(async (site) => {
+      const server = site.server;
+      site.server = undefined;
+      if (server === undefined) return;
+      await new Promise<void>((resolve) => {
+        const cut = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
+        server.close(() => {
+          clearTimeout(cut);
+          resolve();
+        });
+        server.closeIdleConnections();
+      });
+    }),
+  );
 }
