@@ -1,7 +1,7 @@
 // Messages: what a query looks like once read, what a reply looks like before it is encoded, and the encoder.
 // The reader of raw packets is dns/question.ts; by the time a Query exists its packet has been judged sound.
 
-import { lowerCase, type Name } from "./name.ts";
+import { lowerCase, readName, type Name } from "./name.ts";
 import { RRTypes, type Rdata, type RecordSet, type RRClass, type RRType } from "./records.ts";
 
 /** Octets of a message header (RFC 1035 §4.1.1). */
@@ -21,7 +21,15 @@ export const Rcodes = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP
 export type Rcode = number;
 
 /** INFO-CODEs of extended errors (RFC 8914 §4). */
-export const EdeCodes = { OTHER: 0, STALE: 3, NOT_READY: 14, BLOCKED: 15, FILTERED: 17, NO_REACHABLE_AUTHORITY: 22, NETWORK_ERROR: 23 } as const;
+export const EdeCodes = {
+  OTHER: 0,
+  STALE: 3,
+  NOT_READY: 14,
+  BLOCKED: 15,
+  FILTERED: 17,
+  NO_REACHABLE_AUTHORITY: 22,
+  NETWORK_ERROR: 23,
+} as const;
 
 /** An extended DNS error (RFC 8914). `text` has at most 64 bytes, so that a reply never grows by more. */
 export interface Ede {
@@ -103,10 +111,10 @@ export interface EncodeLimits {
   readonly udpSize: number;
 }
 
-/** How large a reply to `query` may be over its transport; `udpSize` is the server block's bound. */
-export function replyLimit(edns: Edns | undefined, transport: Transport, udpSize: number): number {
+/** How large a reply may be: `clientUdpSize` is 0 without EDNS, `udpSize` is the server block's bound. */
+export function replyLimit(transport: Transport, clientUdpSize: number, udpSize: number): number {
   if (transport !== "udp") return MAX_MESSAGE_BYTES;
-  return edns === undefined ? MIN_UDP_BYTES : Math.max(MIN_UDP_BYTES, Math.min(edns.udpSize, udpSize));
+  return Math.max(MIN_UDP_BYTES, Math.min(clientUdpSize, udpSize));
 }
 
 /** The offset behind the question of a sound query packet: its name has no pointers. */
@@ -116,14 +124,16 @@ export function questionEnd(wire: Uint8Array): number {
   return at + 5;
 }
 
-const OPT_BYTES = 11; // root, type, class, TTL, RDLENGTH
+/** Octets of our OPT record without options: */
+export const OPT_BYTES = 11; // root, type, class, TTL, RDLENGTH
 const EDE_HEAD_BYTES = 6; // OPTION-CODE, OPTION-LENGTH, INFO-CODE
-const OPTION_EDE = 15;
+/** OPTION-CODE of an extended error (RFC 8914 §2). */
+export const OPTION_EDE = 15;
 const DNSSEC_OK = 0x8000;
 
 /**
  * Encodes a reply into `out` from offset 0 and returns its length. Whole records only: what does not fit is left
- * out from the end, additional records silently, others with TC (RFC 2181 §9); the OPT record always fits.
+ * out from the end, additional rrsets silently, others with TC (RFC 2181 §9); the OPT record always fits.
  * `out` must hold `limits.maxBytes`.
  */
 export function encodeReply(out: Uint8Array, query: Query, reply: Reply, limits: EncodeLimits): number {
@@ -141,13 +151,21 @@ export function encodeReply(out: Uint8Array, query: Query, reply: Reply, limits:
   const sections = [reply.answer, reply.authority, reply.additional];
   for (const [index, section] of sections.entries()) {
     for (const rrset of section) {
+      if (truncated) break;
+      const start = writer.at;
+      let written = 0;
       for (const rdata of rrset.rdata) {
-        if (truncated) break;
-        if (writer.record(rrset, rdata)) counts[index] = (counts[index] ?? 0) + 1;
-        else truncated = true;
+        if (!writer.record(rrset, rdata)) {
+          truncated = true;
+          break;
+        }
+        written++;
       }
+      // Extra information comes as whole rrsets or not at all: nobody would ask again for the rest.
+      if (truncated && index === ADDITIONAL) writer.rewind(start);
+      else counts[index] = (counts[index] ?? 0) + written;
     }
-    if (truncated && index < 2) flags |= Flags.TC;
+    if (truncated && index < ADDITIONAL) flags |= Flags.TC;
   }
 
   putUint16(out, 2, flags);
@@ -156,20 +174,28 @@ export function encodeReply(out: Uint8Array, query: Query, reply: Reply, limits:
   putUint16(out, 8, counts[1] ?? 0);
   putUint16(out, 10, (counts[2] ?? 0) + (query.edns === undefined ? 0 : 1));
   if (query.edns === undefined) return writer.at;
-  return encodeOpt(out, writer.at, limits, query.edns.dnssecOk ? DNSSEC_OK : 0, reply.rcode >> 4, reply.ede);
+  return encodeOpt(out, writer.at, limits.maxBytes, limits.udpSize, query.edns.dnssecOk, reply.rcode >> 4, reply.ede);
 }
 
-/** Writes our OPT record at `at`; the extended error only where it fits. Returns the offset behind it. */
-export function encodeOpt(out: Uint8Array, at: number, limits: EncodeLimits, doBit: number, extendedRcode: number, ede: Ede | undefined): number {
+/** Writes our OPT record at `at`; the extended error only where it ends before `end`. Returns the offset behind it. */
+export function encodeOpt(
+  out: Uint8Array,
+  at: number,
+  end: number,
+  udpSize: number,
+  dnssecOk: boolean,
+  extendedRcode: number,
+  ede: Ede | undefined,
+): number {
   out[at] = 0;
   putUint16(out, at + 1, RRTypes.OPT);
-  putUint16(out, at + 3, limits.udpSize);
+  putUint16(out, at + 3, udpSize);
   out[at + 5] = extendedRcode;
   out[at + 6] = 0; // version 0
-  putUint16(out, at + 7, doBit);
+  putUint16(out, at + 7, dnssecOk ? DNSSEC_OK : 0);
   const text = ede === undefined ? undefined : Buffer.from(ede.text);
   const edeBytes = text === undefined ? 0 : EDE_HEAD_BYTES + text.length;
-  if (ede === undefined || text === undefined || at + OPT_BYTES + edeBytes > limits.maxBytes) {
+  if (ede === undefined || text === undefined || at + OPT_BYTES + edeBytes > end) {
     putUint16(out, at + 9, 0);
     return at + OPT_BYTES;
   }
@@ -193,8 +219,15 @@ export function putUint32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value;
 }
 
+/** Where names stand in rdata. */
+export interface NameLayout {
+  /** Octets in front of the first. */
+  readonly skip: number;
+  readonly names: number;
+}
+
 /** Which names in the rdata of a type may be compressed (RFC 1035 §3.3, RFC 3597 §4): offset and count of names. */
-const COMPRESSIBLE: ReadonlyMap<RRType, { readonly skip: number; readonly names: number }> = new Map([
+export const COMPRESSIBLE: ReadonlyMap<RRType, NameLayout> = new Map<RRType, NameLayout>([
   [RRTypes.NS, { skip: 0, names: 1 }],
   [RRTypes.CNAME, { skip: 0, names: 1 }],
   [RRTypes.PTR, { skip: 0, names: 1 }],
@@ -202,9 +235,23 @@ const COMPRESSIBLE: ReadonlyMap<RRType, { readonly skip: number; readonly names:
   [RRTypes.MX, { skip: 2, names: 1 }],
 ]);
 
+/** The index of the additional section. */
+const ADDITIONAL = 2;
 /** Pointers have 14 bits (RFC 1035 §4.1.4). */
 const MAX_POINTER = 0x3fff;
 const POINTER = 0xc000;
+
+// The names of a layout; undefined where the rdata is too short for them or holds a pointer.
+function namesIn(rdata: Rdata, layout: NameLayout): Name[] | undefined {
+  const names: Name[] = [];
+  for (let at = layout.skip; names.length < layout.names;) {
+    const found = readName(rdata, at);
+    if (found === undefined || found.end - at !== found.name.length) return undefined;
+    names.push(found.name);
+    at = found.end;
+  }
+  return names;
+}
 
 // Appends records behind a question, compressing against every name written before.
 class Writer {
@@ -241,21 +288,25 @@ class Writer {
         return true;
       }
     }
+    this.rewind(start);
+    return false;
+  }
+
+  /** Takes back what was written from `start` on. */
+  rewind(start: number): void {
     this.at = start;
     for (const [suffix, offset] of this.#offsets) if (offset >= start) this.#offsets.delete(suffix);
-    return false;
   }
 
   #rdata(type: RRType, rdata: Rdata): boolean {
     const layout = COMPRESSIBLE.get(type);
-    if (layout === undefined) return this.#bytes(rdata);
+    const names = layout === undefined ? undefined : namesIn(rdata, layout);
+    if (layout === undefined || names === undefined) return this.#bytes(rdata);
     if (!this.#bytes(rdata.subarray(0, layout.skip))) return false;
     let at = layout.skip;
-    for (let count = 0; count < layout.names; count++) {
-      const start = at;
-      while ((rdata[at] ?? 0) > 0) at += 1 + (rdata[at] ?? 0);
-      at++;
-      if (!this.#name(Buffer.from(rdata.buffer, rdata.byteOffset + start, at - start).toString("latin1") as Name)) return false;
+    for (const name of names) {
+      if (!this.#name(name)) return false;
+      at += name.length;
     }
     return this.#bytes(rdata.subarray(at));
   }
@@ -268,12 +319,11 @@ class Writer {
   }
 
   #name(name: Name): boolean {
-    for (let from = 0; ; ) {
+    for (let from = 0; ;) {
       const length = name.charCodeAt(from);
       if (length === 0) break;
       const suffix = name.slice(from);
-      const key = lowerCase(suffix);
-      const known = this.#offsets.get(key);
+      const known = this.#offsets.get(suffix);
       if (known !== undefined) {
         if (this.at + 2 > this.#limit) return false;
         putUint16(this.#out, this.at, POINTER | known);
@@ -281,7 +331,7 @@ class Writer {
         return true;
       }
       if (this.at + 1 + length > this.#limit) return false;
-      if (this.at <= MAX_POINTER) this.#offsets.set(key, this.at);
+      if (this.at <= MAX_POINTER) this.#offsets.set(suffix, this.at);
       for (let index = 0; index <= length; index++) this.#out[this.at + index] = suffix.charCodeAt(index);
       this.at += 1 + length;
       from += 1 + length;
@@ -291,4 +341,3 @@ class Writer {
     return true;
   }
 }
-

@@ -12,6 +12,8 @@ export type Name = string & { readonly [brand]: "Name" };
 export const MAX_NAME_BYTES = 255;
 /** Octets in the longest label (RFC 1035 §3.1). */
 export const MAX_LABEL_BYTES = 63;
+/** Pointers followed in one name: as many as it can have labels, so that reading a name takes bounded time. */
+const MAX_POINTERS = 127;
 /** The root: the empty name. */
 export const ROOT: Name = "\0" as Name;
 
@@ -32,7 +34,9 @@ export function parseName(text: string): Name {
     } else if (char === "\\") {
       const digits = /^\d{3}/.exec(text.slice(at + 1, at + 4))?.[0];
       const code = digits === undefined ? text.charCodeAt(at + 1) : Number(digits);
-      if (Number.isNaN(code) || code > 255) throw new NdotsError("NDOTS_ERR_NAME", `"${text}": bad escape`);
+      // NaN: the text ends here. A lone digit is not an escaped letter (RFC 1035 §5.1).
+      if (!(code <= 255) || (digits === undefined && code >= 0x30 && code <= 0x39))
+        throw new NdotsError("NDOTS_ERR_NAME", `"${text}": bad escape`);
       label += String.fromCharCode(code);
       at += digits === undefined ? 1 : 3;
     } else {
@@ -114,10 +118,13 @@ export function labelsBelow(name: Name, zone: Name): string[] | undefined {
   return labelsOf((name.slice(0, name.length - zone.length) + "\0") as Name);
 }
 
-/** `labels` in front of `base`. Labels must be 1–63 latin1 characters; undefined if the whole is too long. */
+/** `labels` (latin1) in front of `base`; undefined if one of them has not 1–63 characters or the whole is too long. */
 export function nameBelow(base: Name, ...labels: readonly string[]): Name | undefined {
   let name = "";
-  for (const label of labels) name += String.fromCharCode(label.length) + label;
+  for (const label of labels) {
+    if (label.length === 0 || label.length > MAX_LABEL_BYTES) return undefined;
+    name += String.fromCharCode(label.length) + label;
+  }
   return name.length + base.length > MAX_NAME_BYTES ? undefined : ((lowerCase(name) + base) as Name);
 }
 
@@ -139,6 +146,7 @@ export function readName(message: Uint8Array, start: number): { readonly name: N
   let at = start;
   let end = -1;
   let lowest = start;
+  let pointers = 0;
   let text = "";
   for (;;) {
     const length = message[at];
@@ -149,7 +157,7 @@ export function readName(message: Uint8Array, start: number): { readonly name: N
       if (low === undefined) return undefined;
       if (end < 0) end = at + 2;
       at = ((length & 0x3f) << 8) | low;
-      if (at >= lowest) return undefined;
+      if (at >= lowest || ++pointers > MAX_POINTERS) return undefined;
       lowest = at;
       continue;
     }

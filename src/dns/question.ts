@@ -104,7 +104,8 @@ export function readQuestion(io: Exchange): Verdict {
 
   if (authorityCount === 1) {
     // Only IXFR carries its SOA there (RFC 1995 §3), and we serve none.
-    return io.qtype === RRTypes.IXFR && skipRecord(bytes, at, end) > 0 ? Verdicts.REFUSED : Verdicts.FORMERR;
+    at = io.qtype === RRTypes.IXFR ? skipRecord(bytes, at, end) : -1;
+    if (at < 0) return Verdicts.FORMERR;
   }
   let badVersion = false;
   for (let index = 0; index < additionalCount; index++) {
@@ -119,7 +120,8 @@ export function readQuestion(io: Exchange): Verdict {
       io.dnssecOk = ((bytes[nameEnd + 6] as number) & 0x80) !== 0;
       io.optionsAt = nameEnd + RR_FIXED_BYTES;
       io.optionsEnd = next;
-      if (!areOptionsSound(bytes, io.optionsAt, next)) return Verdicts.FORMERR;
+      // What another version's options look like nobody knows: BADVERS all the same (RFC 6891 §6.1.3).
+      if (!badVersion && !areOptionsSound(bytes, io.optionsAt, next)) return Verdicts.FORMERR;
     }
     at = next;
   }

@@ -2,10 +2,10 @@
 // One table says which fields the rdata of a type has; a type that is not in it, and rdata that is not what its type
 // says, is written `\# LENGTH HEX`. One record a line: parentheses and $-directives belong to the zone file reader.
 
-import { isIPv4, isIPv6 } from "node:net";
 import { NdotsError, nearest } from "../errors.ts";
 import { Rcodes, type Rcode } from "./message.ts";
 import { formatName, nameToWire, parseName, readName, ROOT, type Name } from "./name.ts";
+import { addressToBytes } from "./rdata.ts";
 import { RRClasses, RRTypes, type Rdata, type RecordSet, type RRClass, type RRType } from "./records.ts";
 
 /** One record as its text says. */
@@ -212,12 +212,12 @@ type FieldKind = "ipv4" | "ipv6" | "name" | "8 bits" | "16 bits" | "32 bits" | "
 const FIELDS: Readonly<Record<FieldKind, Field>> = {
   ipv4: {
     words: "an IPv4 address",
-    parse: (text) => (isIPv4(text) ? Uint8Array.from(text.split("."), Number) : undefined),
+    parse: (text) => (text.includes(":") ? undefined : addressToBytes(text)),
     format: (rdata, at) => (at + 4 > rdata.length ? undefined : { text: rdata.subarray(at, at + 4).join("."), end: at + 4 }),
   },
   ipv6: {
     words: "an IPv6 address",
-    parse: (text) => (isIPv6(text) && !text.includes("%") ? ipv6Bytes(text) : undefined),
+    parse: (text) => (text.includes(":") ? addressToBytes(text) : undefined),
     format: (rdata, at) => (at + 16 > rdata.length ? undefined : { text: ipv6Text(rdata, at), end: at + 16 }),
   },
   name: {
@@ -316,16 +316,6 @@ function characterString(): Field {
       return end > rdata.length ? undefined : { text: quote(rdata.subarray(at + 1, end)), end };
     },
   };
-}
-
-function ipv6Bytes(text: string): Uint8Array {
-  const dotted = /[^:]*\.[^:]*$/.exec(text)?.[0];
-  const [a = 0, b = 0, c = 0, d = 0] = dotted?.split(".").map(Number) ?? [];
-  const plain =
-    dotted === undefined ? text : text.slice(0, -dotted.length) + `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
-  const [head = [], tail = []] = plain.split("::").map((part) => (part === "" ? [] : part.split(":")));
-  const groups = [...head, ...Array.from({ length: 8 - head.length - tail.length }, () => "0"), ...tail];
-  return Uint8Array.from(groups.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]));
 }
 
 // RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals) as "::".
