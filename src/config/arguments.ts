@@ -58,14 +58,9 @@ function listOf(words: readonly string[]): string {
 }
 
 /** A decimal integer from `min` to `max`, both included. */
-export function integer(spec: {
-  readonly usage: string;
-  readonly min?: number;
-  readonly max?: number;
-}): ArgType<number> {
+export function integer(spec: { readonly usage: string; readonly min?: number; readonly max?: number }): ArgType<number> {
   const { usage, min = 0, max = Number.MAX_SAFE_INTEGER } = spec;
-  const allowed =
-    max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `${min}–${max}`;
+  const allowed = max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `${min}–${max}`;
   return {
     usage,
     parse(text) {
@@ -98,26 +93,15 @@ export function parseGoDuration(text: string): number | undefined {
 }
 
 /** A duration in Go's form, as milliseconds; `minMs` is 0 unless given. */
-export function goDuration(
-  usage: string = "DURATION",
-  spec: { readonly minMs?: number; readonly maxMs?: number } = {},
-): ArgType<number> {
+export function goDuration(usage: string = "DURATION", spec: { readonly minMs?: number; readonly maxMs?: number } = {}): ArgType<number> {
   const { minMs = 0, maxMs = Number.POSITIVE_INFINITY } = spec;
-  const bounds = [
-    minMs > 0 ? `at least ${minMs} ms` : "",
-    maxMs < Number.POSITIVE_INFINITY ? `at most ${maxMs} ms` : "",
-  ];
-  const allowed = [
-    `a duration like "30s", "1m30s" or "500ms"`,
-    ...bounds.filter((bound) => bound !== ""),
-  ].join(", ");
+  const bounds = [minMs > 0 ? `at least ${minMs} ms` : "", maxMs < Number.POSITIVE_INFINITY ? `at most ${maxMs} ms` : ""];
+  const allowed = [`a duration like "30s", "1m30s" or "500ms"`, ...bounds.filter((bound) => bound !== "")].join(", ");
   return {
     usage,
     parse(text) {
       const milliseconds = parseGoDuration(text);
-      return milliseconds === undefined || milliseconds < minMs || milliseconds > maxMs
-        ? mustBe(allowed, text)
-        : milliseconds;
+      return milliseconds === undefined || milliseconds < minMs || milliseconds > maxMs ? mustBe(allowed, text) : milliseconds;
     },
   };
 }
@@ -131,10 +115,7 @@ export function ipAddress(usage: string = "ADDRESS"): ArgType<string> {
 export function cidr(usage: string = "CIDR"): ArgType<string> {
   return {
     usage,
-    parse: (text) =>
-      parseCidr(text) === undefined
-        ? mustBe("a network like 192.0.2.0/24 or 2001:db8::/32", text)
-        : text,
+    parse: (text) => (parseCidr(text) === undefined ? mustBe("a network like 192.0.2.0/24 or 2001:db8::/32", text) : text),
   };
 }
 
@@ -144,9 +125,7 @@ export function zone(usage: string = "ZONE"): ArgType<readonly Name[]> {
     usage,
     parse(text) {
       const read = parseZone(text);
-      return "problem" in read
-        ? { problem: `must be a zone or a network: ${read.problem}` }
-        : read.zones;
+      return "problem" in read ? { problem: `must be a zone or a network: ${read.problem}` } : read.zones;
     },
   };
 }
@@ -158,9 +137,7 @@ export interface HostPort {
 }
 
 /** `HOST:PORT`, `:PORT`, `[2001:db8::1]:PORT`; the port may be left out where a default is given. */
-export function address(
-  spec: { readonly usage?: string; readonly host?: string; readonly port?: number } = {},
-): ArgType<HostPort> {
+export function address(spec: { readonly usage?: string; readonly host?: string; readonly port?: number } = {}): ArgType<HostPort> {
   const { usage = "ADDRESS", host: defaultHost = "", port: defaultPort } = spec;
   return {
     usage,
@@ -170,17 +147,8 @@ export function address(
       const bracketed = bare === undefined ? match?.[1] : undefined;
       const host = bare === undefined ? (match?.[1] ?? match?.[2] ?? "") : text;
       const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
-      if (
-        text === "" ||
-        match === null ||
-        port === undefined ||
-        port > 65_535 ||
-        (bracketed !== undefined && isIP(bracketed) !== 6)
-      ) {
-        return mustBe(
-          `HOST:PORT${defaultPort === undefined ? "" : " or HOST"} with a port of 0–65535`,
-          text,
-        );
+      if (text === "" || match === null || port === undefined || port > 65_535 || (bracketed !== undefined && isIP(bracketed) !== 6)) {
+        return mustBe(`HOST:PORT${defaultPort === undefined ? "" : " or HOST"} with a port of 0–65535`, text);
       }
       return { host: host === "" ? defaultHost : host, port };
     },

@@ -51,31 +51,19 @@ export function one<T>(type: ArgType<T>): Shape<T> {
 }
 
 /** Exactly these arguments, as a tuple. */
-export function args<T extends readonly unknown[]>(
-  ...types: { readonly [K in keyof T]: ArgType<T[K]> }
-): Shape<T> {
-  return sequence(
-    types.map((type) => type.usage).join(" "),
-    types,
-    types.length,
-    (values) => values as unknown as T,
-  );
+export function args<T extends readonly unknown[]>(...types: { readonly [K in keyof T]: ArgType<T[K]> }): Shape<T> {
+  return sequence(types.map((type) => type.usage).join(" "), types, types.length, (values) => values as unknown as T);
 }
 
 /** At most one argument. Without a fallback, a missing one reads as undefined. */
 export function optional<T>(type: ArgType<T>): Shape<T | undefined>;
 export function optional<T, F>(type: ArgType<T>, fallback: F): Shape<T | F>;
 export function optional<T>(type: ArgType<T>, fallback?: T): Shape<T | undefined> {
-  return sequence(`[${type.usage}]`, [type], 0, (values) =>
-    values.length === 0 ? fallback : (values[0] as T),
-  );
+  return sequence(`[${type.usage}]`, [type], 0, (values) => (values.length === 0 ? fallback : (values[0] as T)));
 }
 
 /** Any number of arguments of one kind, at least `min` (0). */
-export function rest<T>(
-  type: ArgType<T>,
-  spec: { readonly min?: number } = {},
-): Shape<readonly T[]> {
+export function rest<T>(type: ArgType<T>, spec: { readonly min?: number } = {}): Shape<readonly T[]> {
   const { min = 0 } = spec;
   const usage = min > 0 ? `${type.usage}...` : `[${type.usage}...]`;
   return {
@@ -89,9 +77,7 @@ export function rest<T>(
 }
 
 /** Any number of zones or networks, at least `min` (0), in one list. */
-export function zones(
-  spec: { readonly usage?: string; readonly min?: number } = {},
-): Shape<readonly Name[]> {
+export function zones(spec: { readonly usage?: string; readonly min?: number } = {}): Shape<readonly Name[]> {
   const { usage = "ZONES", min = 0 } = spec;
   const lists = rest(zone(usage), { min });
   return {
@@ -100,37 +86,20 @@ export function zones(
   };
 }
 
-function sequence<T>(
-  usage: string,
-  types: readonly ArgType<unknown>[],
-  min: number,
-  make: (values: readonly unknown[]) => T,
-): Shape<T> {
+function sequence<T>(usage: string, types: readonly ArgType<unknown>[], min: number, make: (values: readonly unknown[]) => T): Shape<T> {
   return {
     usage,
     read(tokens, at, report) {
-      if (tokens.length < min || tokens.length > types.length)
-        return expected(usage, tokens, tokens[types.length] ?? at, report);
-      const values = tokens.map((token, index) =>
-        readArgument(types[index] as ArgType<unknown>, token, report),
-      );
+      if (tokens.length < min || tokens.length > types.length) return expected(usage, tokens, tokens[types.length] ?? at, report);
+      const values = tokens.map((token, index) => readArgument(types[index] as ArgType<unknown>, token, report));
       return values.includes(undefined) ? undefined : make(values);
     },
   };
 }
 
-function expected(
-  usage: string,
-  tokens: readonly Token[],
-  at: Position,
-  report: Report,
-): undefined {
-  const found =
-    tokens.length === 0 ? "nothing" : `"${tokens.map((token) => token.text).join(" ")}"`;
-  report.error(
-    at,
-    usage === "" ? `takes no arguments, found ${found}` : `expected ${usage}, found ${found}`,
-  );
+function expected(usage: string, tokens: readonly Token[], at: Position, report: Report): undefined {
+  const found = tokens.length === 0 ? "nothing" : `"${tokens.map((token) => token.text).join(" ")}"`;
+  report.error(at, usage === "" ? `takes no arguments, found ${found}` : `expected ${usage}, found ${found}`);
 }
 
 /** What the lines of one name in a block become. */
@@ -216,9 +185,7 @@ export interface Syntax<O> {
  * @example directive({ args: optional(address()), options: { lameduck: once(one(goDuration())) } })
  */
 // oxlint-disable-next-line typescript/ban-types -- `{}` as "no properties": Record<never, never> is the same type
-export function directive<A = true, P extends Properties = Record<never, never>>(
-  spec: DirectiveSpec<A, P> = {},
-): Syntax<Options<A, P>> {
+export function directive<A = true, P extends Properties = Record<never, never>>(spec: DirectiveSpec<A, P> = {}): Syntax<Options<A, P>> {
   const shape = spec.args ?? (none() as Shape<unknown> as Shape<A>);
   const properties = spec.options ?? ({} as P);
   const repeat = spec.repeat ?? "once";
@@ -235,15 +202,9 @@ export function directive<A = true, P extends Properties = Record<never, never>>
       if (first === undefined) return [];
       const report = prefixed(`${first.name}: `, outer);
       if (repeat === "once") {
-        for (const again of occurrences.slice(1))
-          report.error(again, "this plugin can only be used once per Server Block");
+        for (const again of occurrences.slice(1)) report.error(again, "this plugin can only be used once per Server Block");
       }
-      const groups =
-        repeat === "each"
-          ? occurrences.map((one) => [one])
-          : repeat === "once"
-            ? [[first]]
-            : [occurrences];
+      const groups = repeat === "each" ? occurrences.map((one) => [one]) : repeat === "once" ? [[first]] : [occurrences];
       return groups.map((lines) => readOptions(lines)).filter((options) => options !== undefined);
 
       function readOptions(lines: readonly Directive[]): Options<A, P> | undefined {
@@ -273,11 +234,7 @@ export function directive<A = true, P extends Properties = Record<never, never>>
   };
 }
 
-function readProperties(
-  properties: Properties,
-  lines: readonly Directive[],
-  report: Report,
-): Record<string, unknown> {
+function readProperties(properties: Properties, lines: readonly Directive[], report: Report): Record<string, unknown> {
   const known = Object.keys(properties);
   const given = new Map<string, Directive[]>(known.map((name) => [name, []]));
   for (const line of lines) {
@@ -292,10 +249,7 @@ function readProperties(
     }
   }
   return Object.fromEntries(
-    Object.entries(properties).map(([name, property]) => [
-      name,
-      property.read(given.get(name) ?? [], prefixed(`${name}: `, report)),
-    ]),
+    Object.entries(properties).map(([name, property]) => [name, property.read(given.get(name) ?? [], prefixed(`${name}: `, report))]),
   );
 }
 

@@ -21,12 +21,7 @@ export interface LexedToken extends Token {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Splits `text` into tokens. A quote that is never closed is reported and takes the rest of the text. */
-export function lexCorefile(
-  file: string,
-  text: string,
-  env: Environment,
-  findings: Finding[],
-): LexedToken[] {
+export function lexCorefile(file: string, text: string, env: Environment, findings: Finding[]): LexedToken[] {
   const tokens: LexedToken[] = [];
   let line = 1;
   let lineStart = 0;
@@ -86,12 +81,7 @@ export function lexCorefile(
       push(startLine, column, value, true);
     } else {
       const start = at;
-      while (
-        at < text.length &&
-        text[at] !== "#" &&
-        (text[at] === "\r" || !isSpace(text[at] as string))
-      )
-        at++;
+      while (at < text.length && text[at] !== "#" && (text[at] === "\r" || !isSpace(text[at] as string))) at++;
       push(line, start - lineStart + 1, text.slice(start, at).replaceAll("\r", ""), false);
     }
   }
@@ -109,8 +99,5 @@ function endOfLine(text: string, from: number): number {
 
 // One pass: a value that looks like a reference is not filled in again. `{$}` names nothing and stays.
 function fillIn(text: string, env: Environment): string {
-  return text.replace(
-    /\{\$([^}]+)\}|\{%(.+?)%\}/gs,
-    (_, dollar?: string, percent?: string) => env[dollar ?? percent ?? ""] ?? "",
-  );
+  return text.replace(/\{\$([^}]+)\}|\{%(.+?)%\}/gs, (_, dollar?: string, percent?: string) => env[dollar ?? percent ?? ""] ?? "");
 }

@@ -8,9 +8,7 @@ import { parseName } from "../dns/name.ts";
 import type { Name } from "../dns/name.ts";
 
 /** What a zone's text stands for: its zones, with a notice where the text is unusual; or what is wrong with it. */
-export type ZoneText =
-  | { readonly zones: readonly Name[]; readonly notice: string | undefined }
-  | { readonly problem: string };
+export type ZoneText = { readonly zones: readonly Name[]; readonly notice: string | undefined } | { readonly problem: string };
 
 // Letters, digits and inner hyphens (RFC 1035 §2.3.1), digits first as well (RFC 1123 §2.1).
 const preferredSyntax = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?\.?$/i;
@@ -52,28 +50,19 @@ export function zonesOfCidr(text: string): Name[] | undefined {
   const [digits, bitsPerDigit, suffix] =
     cidr.bytes.length === 4
       ? [cidr.bytes.map(String), 8, "in-addr.arpa"]
-      : [
-          cidr.bytes.flatMap((byte) => [(byte >> 4).toString(16), (byte & 15).toString(16)]),
-          4,
-          "ip6.arpa",
-        ];
+      : [cidr.bytes.flatMap((byte) => [(byte >> 4).toString(16), (byte & 15).toString(16)]), 4, "ip6.arpa"];
   const labels = Math.ceil(cidr.prefix / bitsPerDigit);
   const spareBits = labels * bitsPerDigit - cidr.prefix;
   const network = digits.slice(0, labels);
-  const zoneOf = (parts: readonly string[]): Name =>
-    parseName([...parts.toReversed(), suffix].join("."));
+  const zoneOf = (parts: readonly string[]): Name => parseName([...parts.toReversed(), suffix].join("."));
   if (spareBits === 0) return [zoneOf(network)];
   const radix = bitsPerDigit === 8 ? 10 : 16;
   const lowest = (Number.parseInt(network.at(-1) ?? "0", radix) >> spareBits) << spareBits;
-  return Array.from({ length: 1 << spareBits }, (_, index) =>
-    zoneOf([...network.slice(0, -1), (lowest + index).toString(radix)]),
-  );
+  return Array.from({ length: 1 << spareBits }, (_, index) => zoneOf([...network.slice(0, -1), (lowest + index).toString(radix)]));
 }
 
 /** A network's address bytes and prefix length; undefined if `text` is no CIDR. */
-export function parseCidr(
-  text: string,
-): { readonly bytes: readonly number[]; readonly prefix: number } | undefined {
+export function parseCidr(text: string): { readonly bytes: readonly number[]; readonly prefix: number } | undefined {
   const match = /^([^/%]+)\/(\d{1,3})$/.exec(text);
   const address = match?.[1] ?? "";
   const prefix = Number(match?.[2]);
