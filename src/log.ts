@@ -15,6 +15,8 @@ export interface Log {
   error(message: string): void;
   /** A line without a prefix: start-up output. */
   line(text: string): void;
+  /** A line of the query log: information without the plugin's name. */
+  query(text: string): void;
   /** The same log with `plugin/NAME: ` in front of every message. */
   plugin(name: string): Log;
   /** Lets debug lines through (the `debug` plugin). */
@@ -47,6 +49,7 @@ export const silentLog: Log = Object.freeze({
   warning: () => {},
   error: () => {},
   line: () => {},
+  query: () => {},
   plugin: () => silentLog,
   enableDebug: () => {},
 });
@@ -80,7 +83,8 @@ function prefixed(emit: Emit, prefix: string, shared: { debug: boolean }): Log {
     info: (message) => emit("info", prefix, message),
     warning: (message) => emit("warning", prefix, message),
     error: (message) => emit("error", prefix, message),
-    line: (text) => emit("line", prefix, text),
+    line: (text) => emit("line", "", text),
+    query: (text) => emit("info", "", text),
     plugin: (name) => prefixed(emit, `plugin/${name}: `, shared),
     enableDebug: () => {
       shared.debug = true;

@@ -1,6 +1,7 @@
 // What is counted, under CoreDNS's names. Plain values here; the `prometheus` plugin turns them into an exposition.
 // `Traffic` is the hot path's part: one typed array per server block, so that counting a query allocates nothing.
 
+import type { Rcode, Transport } from "./dns/message.ts";
 import { RRTypes, type RRType } from "./dns/records.ts";
 import { rcodeName } from "./dns/text.ts";
 
@@ -163,9 +164,7 @@ function* histogramSamples(cells: Float64Array, at: number, buckets: readonly nu
   yield { labels, value: count, suffix: "_count" };
 }
 
-/** Values of `count`'s `proto`: the transports that have a label of their own. */
-export const Protos = { udp: 0, tcp: 1 } as const;
-const PROTO_LABELS = ["udp", "tcp"] as const;
+const PROTO_LABELS = ["udp", "tcp"] as const; // TLS and HTTPS count as tcp
 const FAMILY_LABELS = ["1", "2"] as const; // IPv4, IPv6 (IANA address family numbers)
 
 // The types that CoreDNS counts by name.
@@ -197,7 +196,7 @@ for (const [index, type] of COUNTED_TYPES.entries()) TYPE_INDEX[RRTypes[type]] =
 
 /** Response codes 0 to 23 (BADCOOKIE) are assigned (RFC 6895 §2.3, RFC 7873 §8). */
 const RCODES = 24;
-/** Plugins that write replies, the server itself included. */
+/** Plugins that write replies, the server itself included; far more than there are. Those beyond share a place. */
 const MAX_PLUGINS = 32;
 
 // One block's cells:
@@ -214,25 +213,17 @@ const CELLS = REPLY_BYTES + PROTO_LABELS.length * SIZE_CELLS;
 
 /** The counters of one server block. */
 export interface Traffic {
-  /** The number of a plugin for `count`'s `by`; "" is the server itself. Asked for once, when the block is set up. */
-  pluginIndex(name: string): number;
-  /**
-   * Counts one answered query. Numbers only, allocates nothing.
-   * @param proto `Protos.udp` or `Protos.tcp`
-   * @param family 4 or 6
-   * @param dnssecOk 1 if the query had the DO bit, else 0
-   * @param by from `pluginIndex()`
-   */
+  /** Counts one answered query. Primitives only, allocates nothing. `by` is the plugin that wrote the reply, "" the server itself. */
   count(
-    proto: number,
-    family: number,
+    transport: Transport,
+    family: 4 | 6,
     qtype: RRType,
-    rcode: number,
+    rcode: Rcode,
     requestBytes: number,
     replyBytes: number,
     durationMs: number,
-    dnssecOk: number,
-    by: number,
+    dnssecOk: boolean,
+    by: string,
   ): void;
 }
 
@@ -246,21 +237,18 @@ export interface BlockLabels {
 /** Makes the counters of one server block and registers them. */
 export function createTraffic(metrics: Metrics, { server, zone, view }: BlockLabels): Traffic {
   const cells = new Float64Array(CELLS);
-  const plugins: string[] = [];
+  const plugins = new Map<string, number>();
   const labels = { server, zone, view };
   registerTraffic(metrics, labels, cells, plugins);
   return {
-    pluginIndex(name) {
-      const known = plugins.indexOf(name);
-      if (known >= 0) return known;
-      if (plugins.length === MAX_PLUGINS) throw new RangeError(`more than ${MAX_PLUGINS} plugins write replies`);
-      return plugins.push(name) - 1;
-    },
-    count(proto, family, qtype, rcode, requestBytes, replyBytes, durationMs, dnssecOk, by) {
+    count(transport, family, qtype, rcode, requestBytes, replyBytes, durationMs, dnssecOk, by) {
+      const proto = transport === "udp" ? 0 : 1;
       const type = qtype < TYPE_INDEX.length ? (TYPE_INDEX[qtype] as number) : OTHER_TYPE;
+      let plugin = plugins.get(by);
+      if (plugin === undefined) plugins.set(by, (plugin = Math.min(plugins.size, MAX_PLUGINS - 1)));
       (cells[REQUESTS + (proto * FAMILY_LABELS.length + (family === 6 ? 1 : 0)) * TYPE_LABELS.length + type] as number)++;
-      (cells[DO_REQUESTS] as number) += dnssecOk;
-      (cells[RESPONSES + by * RCODES + (rcode < RCODES ? rcode : RCODES - 1)] as number)++;
+      if (dnssecOk) (cells[DO_REQUESTS] as number)++;
+      (cells[RESPONSES + plugin * RCODES + (rcode < RCODES ? rcode : RCODES - 1)] as number)++;
       observe(cells, SECONDS, TIME_BUCKETS, durationMs / 1000);
       observe(cells, REQUEST_BYTES + proto * SIZE_CELLS, SIZE_BUCKETS, requestBytes);
       observe(cells, REPLY_BYTES + proto * SIZE_CELLS, SIZE_BUCKETS, replyBytes);
@@ -268,7 +256,7 @@ export function createTraffic(metrics: Metrics, { server, zone, view }: BlockLab
   };
 }
 
-function registerTraffic(metrics: Metrics, block: BlockLabels & Labels, cells: Float64Array, plugins: readonly string[]): void {
+function registerTraffic(metrics: Metrics, block: BlockLabels & Labels, cells: Float64Array, plugins: ReadonlyMap<string, number>): void {
   metrics.register({
     name: "coredns_dns_requests_total",
     help: "Counter of DNS requests made per zone, protocol and family.",
@@ -299,7 +287,7 @@ function registerTraffic(metrics: Metrics, block: BlockLabels & Labels, cells: F
     help: "Counter of response status codes.",
     type: "counter",
     *collect() {
-      for (const [index, plugin] of plugins.entries()) {
+      for (const [plugin, index] of plugins) {
         for (let rcode = 0; rcode < RCODES; rcode++) {
           const value = cells[RESPONSES + index * RCODES + rcode] as number;
           if (value > 0) yield { labels: { ...block, rcode: rcodeName(rcode), plugin }, value };
