@@ -1,0 +1,79 @@
+// `ndots serve`: reads the Corefile, starts the server, prints what CoreDNS prints at its start, and leaves the stop to
+// the signal handlers of cli.ts. Also what `-version` and `-plugins` print.
+
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { NdotsError } from "../errors.ts";
+import { createLog } from "../log.ts";
+import { chooseCorefile } from "./corefile-choice.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+
+export interface ServeOptions {
+  readonly conf?: string;
+  readonly port: number | undefined;
+  readonly pidfile?: string;
+  readonly quiet?: boolean;
+  readonly logFormat: "text" | "json";
+  readonly strict?: boolean;
+}
+
+/** Resolves when the server runs; rejects with a coded error when it can't. */
+export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promise<number> {
+  const log = createLog({ format: options.logFormat });
+  lifecycle.info = (message) => {
+    log.info(message);
+    log.flush(); // the process may end right after
+  };
+  const chosen = chooseCorefile(options.conf);
+  const { createServer } = await import("../server.ts");
+  const server = await createServer({
+    corefile: chosen.text,
+    file: chosen.file,
+    port: options.port ?? chosen.port,
+    address: "",
+    log,
+    embedded: false,
+    strict: options.strict ?? false,
+    env: process.env,
+  });
+  const { pidfile } = options;
+  lifecycle.stop = async (signal) => {
+    try {
+      // SIGINT comes from a keyboard: nobody is to be drained. Kubernetes sends SIGTERM.
+      await server.stop(signal === "SIGTERM" ? "drain" : "now");
+      return 0;
+    } catch (error) {
+      log.error(`${signal}: ${(error as Error).message}`);
+      return 1;
+    } finally {
+      if (pidfile !== undefined) rmSync(pidfile, { force: true });
+      log.flush();
+    }
+  };
+  if (pidfile !== undefined) writePidfile(pidfile);
+  if (options.quiet !== true) log.line([...server.zoneLines, versionText()].join("\n"));
+  return 0;
+}
+
+export function printVersion(): void {
+  process.stdout.write(`${versionText()}\n`);
+}
+
+/** In the order in which they see a query, one a line. */
+export async function printPlugins(): Promise<void> {
+  const { plugins } = await import("../plugins/index.ts");
+  process.stdout.write([...plugins.keys()].map((name) => `${name}\n`).join(""));
+}
+
+// Two lines as CoreDNS's: `CoreDNS-1.14.7` and `linux/amd64, go1.26.6, COMMIT`.
+function versionText(): string {
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  return `ndots-${version}\n${process.platform}/${process.arch}, node ${process.version}`;
+}
+
+function writePidfile(file: string): void {
+  try {
+    writeFileSync(file, `${process.pid}\n`);
+  } catch (error) {
+    throw new NdotsError("NDOTS_ERR_USAGE", `-pidfile: ${(error as Error).message}`, { cause: error });
+  }
+}
