@@ -1,0 +1,275 @@
+// One TCP connection: cuts its input into messages, has them answered, writes the answers as they come. Made by tcp.ts.
+//
+//   input:   …answered│at  next message, perhaps not whole  end│room│      buffer: a chunk as received, or a copy that grew
+//   output:  io.out [length answer][length answer]…  → one write            promised answers: a write each
+//
+// Input waits while the client has too much unanswered or untaken, so that a client bounds its own cost.
+
+import type { Socket } from "node:net";
+import { HEADER_BYTES, MAX_MESSAGE_BYTES } from "../dns/message.ts";
+import type { Exchange } from "../dns/question.ts";
+import type { Responder } from "../respond.ts";
+import { plainAddress } from "./bind.ts";
+import type { ListenAddress } from "./listener.ts";
+import type { TcpLimits } from "./tcp.ts";
+
+/** Why the server closed a connection; the `reason` label of `ndots_tcp_closed_total`. */
+export type CloseReason = "bad_length" | "read_timeout" | "idle" | "write_timeout" | "cap" | "address_cap" | "stopping";
+
+/** What a listener's connections share. */
+export interface TcpService {
+  readonly io: Exchange;
+  readonly responder: Responder;
+  readonly limits: TcpLimits;
+  now(): number;
+  onClosing(reason: CloseReason): void;
+  onClosed(connection: TcpConnection): void;
+}
+
+const LENGTH_BYTES = 2;
+/** Messages answered before other sockets get their turn: about a millisecond. */
+const MESSAGES_PER_TURN = 128;
+const NOTHING = Buffer.alloc(0);
+
+export class TcpConnection {
+  readonly remoteAddress: string;
+  hasAsked = false;
+  /** When the last answer went, or the connection opened. */
+  idleSinceMs: number;
+
+  readonly #socket: Socket;
+  readonly #service: TcpService;
+  readonly #address: string;
+  readonly #family: 4 | 6;
+  readonly #remotePort: number;
+  readonly #localAddress: string;
+  readonly #localPort: number;
+  readonly #onWritten: (error?: Error | null) => void;
+
+  #buffer: Buffer = NOTHING;
+  #at = 0;
+  #end = 0;
+  #messageSinceMs: number;
+  #inFlight = 0;
+  #unsentSinceMs = 0;
+  #lastTakenMs = 0;
+  #isTurnOver = false;
+  #hasEnded = false; // the client sent FIN
+  #isDraining = false; // stop(): closed as soon as nothing is left to do
+  #isClosing = false;
+
+  constructor(socket: Socket, remoteAddress: string, bound: ListenAddress, service: TcpService) {
+    this.#socket = socket;
+    this.#service = service;
+    this.remoteAddress = remoteAddress;
+    this.#address = plainAddress(remoteAddress);
+    this.#family = this.#address.includes(":") ? 6 : 4;
+    this.#remotePort = socket.remotePort ?? 0;
+    this.#localAddress = plainAddress(socket.localAddress ?? bound.address);
+    this.#localPort = bound.port;
+    this.idleSinceMs = this.#messageSinceMs = service.now();
+    this.#onWritten = (error) => {
+      if (error === undefined || error === null) this.#afterWrite();
+    };
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("end", () => {
+      this.#hasEnded = true;
+      this.#proceed();
+    });
+    socket.on("close", () => {
+      this.#isClosing = true;
+      service.onClosed(this);
+    });
+  }
+
+  /** Nothing received, worked out or being sent. */
+  get isIdle(): boolean {
+    return !this.#isClosing && this.#at === this.#end && this.#inFlight === 0 && this.#socket.writableLength === 0;
+  }
+
+  /** Closes what would be over its time at `nowMs`. */
+  checkTimeouts(nowMs: number): void {
+    const { limits } = this.#service;
+    if (this.#socket.writableLength > 0) {
+      if (nowMs - this.#lastTakenMs >= limits.writeMs || nowMs - this.#unsentSinceMs >= limits.drainMs) this.#abort("write_timeout");
+    } else if (this.#isClosing || this.#inFlight > 0 || this.#isTurnOver) {
+      return;
+    } else if (this.#at < this.#end || !this.hasAsked) {
+      if (nowMs - this.#messageSinceMs >= limits.readMs) this.close("read_timeout");
+    } else if (nowMs - this.idleSinceMs >= limits.idleMs) {
+      this.close("idle");
+    }
+  }
+
+  /** Sends what is written, then FIN; reads nothing more. */
+  close(reason: CloseReason): void {
+    if (this.#isClosing) return;
+    this.#service.onClosing(reason);
+    this.#finish();
+  }
+
+  /** Answers what it has, then closes. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#proceed();
+  }
+
+  destroy(): void {
+    this.#isClosing = true;
+    this.#socket.destroy();
+  }
+
+  #abort(reason: CloseReason): void {
+    this.#service.onClosing(reason);
+    this.destroy();
+  }
+
+  #finish(): void {
+    this.#isClosing = true;
+    this.#buffer = NOTHING;
+    this.#at = this.#end = 0;
+    if (this.#socket.writableLength > 0) return this.#socket.destroySoon(); // and the write timeouts go on
+    this.#socket.destroy();
+    this.#service.onClosed(this);
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#isClosing) return;
+    if (this.#at === this.#end) {
+      this.#messageSinceMs = this.#service.now();
+      this.#buffer = chunk;
+      this.#at = 0;
+      this.#end = chunk.length;
+    } else {
+      this.#append(chunk);
+    }
+    this.#proceed();
+  }
+
+  // The rest of a message that came in pieces. The room doubles, so that one byte at a time costs no more than one write,
+  // and never exceeds twice what was received, whatever length was announced.
+  #append(chunk: Buffer): void {
+    const waiting = this.#end - this.#at;
+    if (this.#buffer.length - this.#end < chunk.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(2 * waiting, waiting + chunk.length));
+      this.#buffer.copy(grown, 0, this.#at, this.#end);
+      this.#buffer = grown;
+      this.#at = 0;
+      this.#end = waiting;
+    }
+    this.#end += chunk.copy(this.#buffer, this.#end);
+  }
+
+  // Answers all whole messages that may be answered now, in one write. Called whenever one of its reasons to stop has gone.
+  #proceed(): void {
+    if (this.#isClosing) return;
+    const { io, limits } = this.#service;
+    io.outAt = LENGTH_BYTES;
+    let unsent = this.#socket.writableLength;
+    let isSound = true;
+    let turn = 0;
+    while (this.#inFlight < limits.inFlight && unsent + io.outAt <= limits.unsentBytes && !this.#isTurnOver) {
+      if (this.#end - this.#at < LENGTH_BYTES) break;
+      const length = this.#buffer.readUInt16BE(this.#at);
+      // No message is shorter than its header: whoever sends this has lost its place in the stream.
+      isSound = length >= HEADER_BYTES;
+      if (!isSound || this.#end - this.#at < LENGTH_BYTES + length) break;
+      this.#answer(this.#at + LENGTH_BYTES, length);
+      this.#at += LENGTH_BYTES + length;
+      if (this.#at < this.#end) this.#messageSinceMs = io.receivedAtMs;
+      if (io.outAt + MAX_MESSAGE_BYTES > io.out.length) {
+        this.#flush();
+        unsent = this.#socket.writableLength;
+      }
+      if (++turn === MESSAGES_PER_TURN) this.#endTurn();
+    }
+    if (this.#at === this.#end) this.#buffer = NOTHING;
+    this.#flush();
+    if (!isSound) return this.close("bad_length");
+    this.#readOrFinish();
+  }
+
+  #answer(at: number, length: number): void {
+    const { io, responder } = this.#service;
+    io.in = this.#buffer;
+    io.inAt = at;
+    io.inEnd = at + length;
+    io.family = this.#family;
+    io.remoteAddress = this.#address;
+    io.remotePort = this.#remotePort;
+    io.localAddress = this.#localAddress;
+    io.localPort = this.#localPort;
+    io.receivedAtMs = this.#service.now();
+    this.hasAsked = true;
+    this.idleSinceMs = io.receivedAtMs;
+    const answer = responder.respond(io);
+    if (typeof answer === "number") {
+      if (answer === 0) return;
+      io.out[io.outAt - 2] = answer >> 8;
+      io.out[io.outAt - 1] = answer;
+      io.outAt += answer + LENGTH_BYTES;
+      return;
+    }
+    this.#inFlight++;
+    void answer.then((bytes) => this.#afterAnswer(bytes));
+  }
+
+  #afterAnswer(bytes: Uint8Array | undefined): void {
+    this.#inFlight--;
+    if (this.#isClosing) return;
+    if (bytes !== undefined) {
+      const framed = Buffer.allocUnsafe(LENGTH_BYTES + bytes.length);
+      framed.writeUInt16BE(bytes.length, 0);
+      framed.set(bytes, LENGTH_BYTES);
+      this.#write(framed);
+    }
+    this.idleSinceMs = this.#service.now();
+    this.#proceed();
+  }
+
+  // Writes the answers that stand in io.out.
+  #flush(): void {
+    const { io } = this.#service;
+    const length = io.outAt - LENGTH_BYTES;
+    if (length === 0) return;
+    const bytes = Buffer.allocUnsafe(length);
+    bytes.set(io.out.subarray(0, length));
+    io.outAt = LENGTH_BYTES;
+    this.#write(bytes);
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.#socket.writableLength === 0) this.#unsentSinceMs = this.#lastTakenMs = this.#service.now();
+    this.#socket.write(bytes, this.#onWritten);
+  }
+
+  #afterWrite(): void {
+    this.#lastTakenMs = this.#service.now();
+    if (this.#socket.writableLength > 0) return;
+    this.idleSinceMs = this.#lastTakenMs;
+    this.#proceed();
+  }
+
+  #endTurn(): void {
+    this.#isTurnOver = true;
+    setImmediate(() => {
+      this.#isTurnOver = false;
+      this.#proceed();
+    });
+  }
+
+  // Reads on unless input has to wait; closes when the client or stop() has ended it and all is answered.
+  #readOrFinish(): void {
+    const { limits } = this.#service;
+    const isBlocked =
+      this.#isTurnOver || this.#inFlight >= limits.inFlight || this.#socket.writableLength + LENGTH_BYTES > limits.unsentBytes;
+    if (isBlocked) return void this.#socket.pause();
+    if ((this.#hasEnded || this.#isDraining) && this.#inFlight === 0) {
+      if (this.#isDraining && !this.#hasEnded) this.#service.onClosing("stopping");
+      return this.#finish();
+    }
+    if (!this.#socket.isPaused()) return;
+    this.#messageSinceMs = this.#service.now(); // we kept the client waiting, not it us
+    this.#socket.resume();
+  }
+}

@@ -1,0 +1,207 @@
+// Serves TCP through node:net (RFC 7766, RFC 9210). Called by server.ts, later by a worker of its own. This file accepts,
+// caps and sweeps; tcp-connection.ts reads, answers and writes. One coarse timer looks at all connections: a timer
+// each would cost every query two system calls' worth of time, and nobody minds a timeout that is 0.1 s early.
+
+import { closeSync, openSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
+import { Exchange } from "../dns/question.ts";
+import { bindAddress, codeOf, within } from "./bind.ts";
+import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
+import { TcpConnection, type CloseReason, type TcpService } from "./tcp-connection.ts";
+
+export interface TcpLimits {
+  /** From the first byte of a message to its last, however many come between; also for the first message. */
+  readonly readMs: number;
+  /** From the last answer to the next message. */
+  readonly idleMs: number;
+  /** Output of which the client takes nothing. */
+  readonly writeMs: number;
+  /** Output that the client takes too slowly to ever be done. */
+  readonly drainMs: number;
+  /** Promised answers of one connection; behind them its input waits. */
+  readonly inFlight: number;
+  /** Output that waits for the client; above it, its input waits. */
+  readonly unsentBytes: number;
+  /** Open at one time; one more closes the one that has been idle longest. */
+  readonly connections: number;
+  /** The same from one address: one more is closed at once. Off by default: a whole node may come from one address. */
+  readonly connectionsPerAddress: number;
+}
+
+/** The times are CoreDNS's: clients are tuned to them. */
+export const DEFAULT_TCP_LIMITS: TcpLimits = {
+  readMs: 3000,
+  idleMs: 10_000,
+  writeMs: 5000,
+  drainMs: 10_000,
+  inFlight: 100,
+  unsentBytes: 256 * 1024,
+  connections: 1000,
+  connectionsPerAddress: Number.POSITIVE_INFINITY,
+};
+
+/** Time, for tests to hold still. */
+export interface SweepClock {
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Calls `run` every `intervalMs` until the returned function is called; keeps no process alive. */
+  every(intervalMs: number, run: () => void): () => void;
+}
+
+export interface TcpOptions extends ListenerOptions {
+  readonly limits?: Partial<TcpLimits>;
+  readonly clock?: SweepClock;
+}
+
+export function tcpListener(options: TcpOptions): Listener {
+  const { responder, log, clock = SYSTEM_CLOCK } = options;
+  const limits: TcpLimits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
+  const closed = options.metrics.counter("ndots_tcp_closed_total", "TCP connections that the server closed, by reason.");
+  const connections = new Set<TcpConnection>();
+  const perAddress = new Map<string, number>();
+  // Room for answers that are ready together, so that they leave in one write.
+  const io = new Exchange(OUTPUT_BYTES);
+  io.transport = "tcp";
+  const service: TcpService = {
+    io,
+    responder,
+    limits,
+    now: () => clock.now(),
+    onClosing: (reason) => closed.add({ reason }),
+    onClosed: remove,
+  };
+  let server: Server | undefined;
+  let bound: ListenAddress = { address: options.address, port: options.port };
+  let stopSweeping: () => void = () => {};
+  let stopping: Promise<void> | undefined;
+  let lastProbeMs = 0;
+  let lastWarningMs = Number.NEGATIVE_INFINITY;
+
+  return {
+    transport: "tcp",
+    async start() {
+      server = await bindAddress("tcp", options, (host) => openServer(host, options.port, accept));
+      const address = server.address();
+      if (address !== null && typeof address === "object") bound = { address: address.address, port: address.port };
+      // What accept() fails with: it goes on by itself once there are descriptors again.
+      server.on("error", (error) => warnOfExhaustion(codeOf(error) ?? error.message));
+      stopSweeping = clock.every(SWEEP_MS, sweep);
+    },
+    get bound() {
+      return bound;
+    },
+    stop(graceMs) {
+      stopping ??= close(graceMs);
+      return stopping;
+    },
+  };
+
+  function accept(socket: Socket): void {
+    socket.on("error", ignore); // a reset or a broken pipe: "close" follows
+    const { remoteAddress } = socket;
+    if (remoteAddress === undefined || stopping !== undefined) return void socket.destroy();
+    const fromAddress = perAddress.get(remoteAddress) ?? 0;
+    if (fromAddress >= limits.connectionsPerAddress) {
+      closed.add({ reason: "address_cap" satisfies CloseReason });
+      return void socket.destroy();
+    }
+    if (connections.size >= limits.connections && !makeRoom()) {
+      closed.add({ reason: "cap" satisfies CloseReason });
+      return void socket.destroy();
+    }
+    perAddress.set(remoteAddress, fromAddress + 1);
+    connections.add(new TcpConnection(socket, remoteAddress, bound, service));
+  }
+
+  // Closes the connection that has been idle longest, those that never asked first: clients that keep theirs open for
+  // their next query lose it last.
+  function makeRoom(): boolean {
+    let choice: TcpConnection | undefined;
+    for (const candidate of connections) {
+      if (!candidate.isIdle) continue;
+      const isBetter =
+        choice === undefined || (candidate.hasAsked === choice.hasAsked ? candidate.idleSinceMs < choice.idleSinceMs : choice.hasAsked);
+      if (isBetter) choice = candidate;
+    }
+    choice?.close("cap");
+    return choice !== undefined;
+  }
+
+  function remove(connection: TcpConnection): void {
+    if (!connections.delete(connection)) return;
+    const left = (perAddress.get(connection.remoteAddress) ?? 1) - 1;
+    if (left > 0) perAddress.set(connection.remoteAddress, left);
+    else perAddress.delete(connection.remoteAddress);
+  }
+
+  function sweep(): void {
+    const nowMs = clock.now();
+    // What would be late at the next sweep is closed at this one.
+    for (const connection of connections) connection.checkTimeouts(nowMs + SWEEP_MS);
+    if (nowMs - lastProbeMs >= PROBE_MS) {
+      lastProbeMs = nowMs;
+      probeDescriptors();
+    }
+  }
+
+  // libuv keeps one descriptor back to accept and close what comes when there are none, and says nothing about it.
+  function probeDescriptors(): void {
+    try {
+      closeSync(openSync("/dev/null", "r"));
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === "EMFILE" || code === "ENFILE") warnOfExhaustion(code);
+    }
+  }
+
+  function warnOfExhaustion(code: string): void {
+    const nowMs = clock.now();
+    if (nowMs - lastWarningMs < WARNING_MS) return;
+    lastWarningMs = nowMs;
+    log.error(
+      `TCP ${bound.address} port ${bound.port}: can't accept connections (${code}), ${connections.size} are open; raise the limit of open files (ulimit -n)`,
+    );
+  }
+
+  async function close(graceMs: number): Promise<void> {
+    if (server === undefined) return;
+    const open = server;
+    const done = new Promise<void>((resolve) => open.close(() => resolve()));
+    for (const connection of connections) connection.drain();
+    await within(done, graceMs);
+    for (const connection of connections) connection.destroy();
+    await done;
+    stopSweeping();
+  }
+}
+
+const SWEEP_MS = 100;
+const PROBE_MS = 1000;
+/** At most one line in this time about descriptors. */
+const WARNING_MS = 10_000;
+/** Two answers of any size behind their lengths, or some hundred usual ones. */
+const OUTPUT_BYTES = 2 * (2 + MAX_MESSAGE_BYTES);
+/** Not yet accepted: a burst up to the cap must not wait for the clients' second SYN. */
+const BACKLOG = 1024;
+
+const SYSTEM_CLOCK: SweepClock = {
+  now: () => performance.now(),
+  every: (intervalMs, run) => {
+    const timer = setInterval(run, intervalMs).unref();
+    return () => clearInterval(timer);
+  },
+};
+
+function openServer(host: string, port: number, accept: (socket: Socket) => void): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, accept);
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port, backlog: BACKLOG, exclusive: true }, () => {
+      server.off("error", reject);
+      resolve(server);
+    });
+  });
+}
+
+function ignore(): void {}
