@@ -8,38 +8,7 @@ import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import { Exchange } from "../dns/question.ts";
 import { bindAddress, codeOf, within } from "./bind.ts";
 import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
-import { TcpConnection, type CloseReason, type TcpService } from "./tcp-connection.ts";
-
-export interface TcpLimits {
-  /** From the first byte of a message to its last, however many come between; also for the first message. */
-  readonly readMs: number;
-  /** From the last answer to the next message. */
-  readonly idleMs: number;
-  /** Output of which the client takes nothing. */
-  readonly writeMs: number;
-  /** Output that the client takes too slowly to ever be done. */
-  readonly drainMs: number;
-  /** Promised answers of one connection; behind them its input waits. */
-  readonly inFlight: number;
-  /** Output that waits for the client; above it, its input waits. */
-  readonly unsentBytes: number;
-  /** Open at one time; one more closes the one that has been idle longest. */
-  readonly connections: number;
-  /** The same from one address: one more is closed at once. Off by default: a whole node may come from one address. */
-  readonly connectionsPerAddress: number;
-}
-
-/** The times are CoreDNS's: clients are tuned to them. */
-export const DEFAULT_TCP_LIMITS: TcpLimits = {
-  readMs: 3000,
-  idleMs: 10_000,
-  writeMs: 5000,
-  drainMs: 10_000,
-  inFlight: 100,
-  unsentBytes: 256 * 1024,
-  connections: 1000,
-  connectionsPerAddress: Number.POSITIVE_INFINITY,
-};
+import { DEFAULT_TCP_LIMITS, TcpConnection, type CloseReason, type TcpLimits, type TcpService } from "./tcp-connection.ts";
 
 /** Time, for tests to hold still. */
 export interface SweepClock {
