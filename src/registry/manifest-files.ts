@@ -1,0 +1,168 @@
+// Which manifest files there are, and when one may have changed. Called by manifests.ts. fs.watch is quick but not
+// reliable (a watch on a file is dead after a ConfigMap's symlink swap, network file systems tell nothing), so
+// directories are watched, never files, and everything is looked at again from time to time.
+
+import { type FSWatcher, watch } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+
+/** Folders are not descended into, as with `kubectl apply -f DIR`. */
+const MANIFEST_NAME = /^[^.].*\.(ya?ml|json)$/;
+/** Quiet time after an event: editors and `kubectl cp` write in several steps. */
+const SETTLE_MS = 20;
+/** Between two looks at everything; more where a look takes long, so that looking costs at most 2 % of one CPU. */
+const POLL_MS = 2_000;
+const POLL_COST_FACTOR = 50;
+/** Looked at together: enough to hide latency, little enough to leave the thread pool to others. */
+const STATS_AT_ONCE = 16;
+
+export interface Listing {
+  /** Path as reported → what its content is known by: time, size, inode. */
+  readonly files: ReadonlyMap<string, string>;
+  /** Paths that could not be listed, and why. */
+  readonly problems: ReadonlyMap<string, string>;
+}
+
+/** The manifest files under the paths, each a file or a folder, in sorted order. Never rejects. */
+export async function listManifestFiles(paths: readonly string[]): Promise<Listing> {
+  const files = new Map<string, string>();
+  const problems = new Map<string, string>();
+  for (const path of paths) {
+    try {
+      const entry = await stat(path);
+      if (entry.isDirectory()) {
+        const names = (await readdir(path)).filter((name) => MANIFEST_NAME.test(name)).sort();
+        for (let at = 0; at < names.length; at += STATS_AT_ONCE) {
+          const part = names.slice(at, at + STATS_AT_ONCE).map((name) => join(path, name));
+          const identities = await Promise.all(part.map(identify));
+          for (const [index, identity] of identities.entries()) if (identity !== undefined) files.set(part[index] as string, identity);
+        }
+      } else {
+        const identity = await identify(path);
+        if (identity === undefined) problems.set(path, "is neither a file nor a folder");
+        else files.set(path, identity);
+      }
+    } catch (error) {
+      problems.set(
+        path,
+        error instanceof Error && "code" in error && error.code === "ENOENT" ? "there is no such file or folder" : String(error),
+      );
+    }
+  }
+  return { files: new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1))), problems };
+}
+
+/** What a file's content is known by; undefined if it is no regular file (a FIFO would block the reader for good). */
+export async function identify(path: string): Promise<string | undefined> {
+  try {
+    const { mtimeNs, size, ino, dev } = await stat(path, { bigint: true }).then((entry) =>
+      entry.isFile() ? entry : Promise.reject(new Error("no file")),
+    );
+    return `${mtimeNs}:${size}:${ino}:${dev}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What may have changed: these files, or anything. */
+export type Hint = ReadonlySet<string> | "anything";
+
+export interface ManifestWatch {
+  /** Resolves with what may have changed since the last call; undefined once stopped. */
+  next(): Promise<Hint | undefined>;
+  /** Tells how long a look at everything took; the next one is due accordingly. */
+  looked(tookMs: number): Promise<void>;
+  stop(): void;
+}
+
+/** Watches the folders of the paths. Events that come before next() is called are kept. */
+export function watchManifestFiles(paths: readonly string[]): ManifestWatch {
+  const watchers = new Map<string, { readonly watcher: FSWatcher; readonly inode: string }>();
+  const changed = new Set<string>();
+  let anything = false;
+  let stopped = false;
+  let settling: NodeJS.Timeout | undefined;
+  let poll: NodeJS.Timeout | undefined;
+  let wake: (() => void) | undefined;
+
+  function hear(folder: string, name: string | null): void {
+    if (stopped) return;
+    for (const path of paths) {
+      if (resolve(path) === folder) {
+        if (name !== null && MANIFEST_NAME.test(name)) changed.add(join(path, name));
+        else if (name === null || name.startsWith("..")) anything = true;
+      } else if (resolve(dirname(path)) === folder) {
+        if (name === basename(path)) changed.add(path);
+        else if (name === null || name.startsWith("..")) anything = true;
+      }
+    }
+    if (anything || changed.size > 0) settling ??= setTimeout(() => wake?.(), SETTLE_MS);
+  }
+
+  /** (Re)creates the watches of folders that have appeared or been replaced. */
+  async function follow(): Promise<void> {
+    const folders = new Set<string>();
+    for (const path of paths) {
+      folders.add(resolve(dirname(path)));
+      const isFolder = await stat(path).then(
+        (entry) => entry.isDirectory(),
+        () => false,
+      );
+      if (isFolder) folders.add(resolve(path));
+    }
+    for (const folder of folders) {
+      const inode = await stat(folder).then(
+        ({ dev, ino }) => `${dev}:${ino}`,
+        () => undefined,
+      );
+      const known = watchers.get(folder);
+      if (known !== undefined && known.inode === inode) continue;
+      known?.watcher.close();
+      watchers.delete(folder);
+      if (inode === undefined || stopped) continue;
+      try {
+        // An inotify watch is a convenience: without one (ENOSPC, EMFILE) the poll still finds every change.
+        const watcher = watch(folder, { persistent: false }, (_, name) => hear(folder, name));
+        watcher.on("error", () => watchers.delete(folder));
+        watchers.set(folder, { watcher, inode });
+        if (known !== undefined) hear(folder, null);
+      } catch {
+        continue;
+      }
+    }
+  }
+
+  return {
+    async next() {
+      if (!stopped && !anything && changed.size === 0) await new Promise<void>((done) => (wake = done));
+      wake = undefined;
+      if (settling !== undefined) clearTimeout(settling);
+      settling = undefined;
+      if (stopped) return undefined;
+      const hint: Hint = anything ? "anything" : new Set(changed);
+      anything = false;
+      changed.clear();
+      return hint;
+    },
+    async looked(tookMs) {
+      await follow();
+      if (poll !== undefined) clearTimeout(poll);
+      if (stopped) return;
+      poll = setTimeout(
+        () => {
+          anything = true;
+          wake?.();
+        },
+        Math.max(POLL_MS, tookMs * POLL_COST_FACTOR),
+      ).unref();
+    },
+    stop() {
+      stopped = true;
+      if (poll !== undefined) clearTimeout(poll);
+      if (settling !== undefined) clearTimeout(settling);
+      for (const { watcher } of watchers.values()) watcher.close();
+      watchers.clear();
+      wake?.();
+    },
+  };
+}
