@@ -14,8 +14,18 @@ export interface Node {
   readonly openBelow?: true;
   /** Types that are not listed are not this zone's business: they go on down the chain (search aliases). */
   readonly partial?: true;
+  /** The name is not this zone's but another's: a referral answers all but DS at the cut itself. Comes with `askChain`. */
+  readonly cut?: ZoneCut;
   /** Why a name right below this one does not exist (EDE text, at most 64 bytes). */
   readonly reasonBelow?: string;
+}
+
+/** Where authority passes to another zone (RFC 1034 §4.2.1). */
+export interface ZoneCut {
+  /** The owner is the cut. */
+  readonly ns: RecordSet;
+  /** A and AAAA of those servers whose names are in this zone's data. */
+  readonly glue: readonly RecordSet[];
 }
 
 /** Which names changed. */

@@ -1,0 +1,116 @@
+// A zone that stores its records: for zone files and hosts. The name tree is worked out once, when it is made, so
+// that node() is one look-up for a name that exists and a walk up to the closest encloser for one that does not.
+// It never changes: who reads a file again makes a new one.
+
+import { NdotsError } from "../errors.ts";
+import { formatName, isWithin, parentOf, ROOT, type Name } from "./name.ts";
+import { RRTypes, type RecordSet, type RRType } from "./records.ts";
+import { typeName } from "./text.ts";
+import type { Node, Zone, ZoneCut } from "./zone.ts";
+
+export interface ZoneOptions {
+  readonly apex: Name;
+  /** At most one rrset of an owner and type; the SOA at the apex, if any. Glue is recognised by where it stands. */
+  readonly records: readonly RecordSet[];
+}
+
+/** Makes a zone of its records; throws NDOTS_ERR_RDATA where they can't stand in one zone. */
+export function createZone({ apex, records }: ZoneOptions): Zone {
+  const stored = groupByOwner(apex, records);
+  const negative = negativeSoa(stored.get(apex));
+  const cuts = cutsOf(apex, stored);
+  const nodes = treeOf(apex, stored, cuts);
+  return {
+    apex,
+    complete: true,
+    ready: true,
+    soa: () => negative,
+    node: (name) => nodes.get(name) ?? nodeOfEncloser(nodes, name),
+    names: () => nodes.keys(),
+    subscribe: () => () => {},
+  };
+}
+
+/** What signed zones have at every name (RFC 4035 §2.5). */
+const BESIDE_CNAME: ReadonlySet<RRType> = new Set([RRTypes.RRSIG, RRTypes.NSEC]);
+
+function groupByOwner(apex: Name, records: readonly RecordSet[]): Map<Name, RecordSet[]> {
+  const stored = new Map<Name, RecordSet[]>();
+  for (const rrset of records) {
+    const { owner, type } = rrset;
+    const complain = (what: string): NdotsError => new NdotsError("NDOTS_ERR_RDATA", `${formatName(owner)} ${typeName(type)}: ${what}`);
+    if (!isWithin(owner, apex)) throw complain(`is not in the zone ${formatName(apex)}`);
+    if (type === RRTypes.SOA && owner !== apex) throw complain(`belongs to the apex, ${formatName(apex)}`);
+    const others = stored.get(owner) ?? [];
+    if (others.some((other) => other.type === type)) throw complain("is given twice");
+    const withCname = [...others, rrset].filter((each) => !BESIDE_CNAME.has(each.type));
+    if (withCname.length > 1 && withCname.some((each) => each.type === RRTypes.CNAME)) {
+      throw complain("an owner of a CNAME has no other records (RFC 2181 §10.1)");
+    }
+    if ((type === RRTypes.CNAME || type === RRTypes.SOA) && rrset.rdata.length > 1) throw complain("is a single record");
+    stored.set(owner, [...others, rrset]);
+  }
+  return stored;
+}
+
+// The SOA as negative answers carry it: how long they hold is the lesser of its TTL and its last field (RFC 2308 §3, §5).
+function negativeSoa(atApex: readonly RecordSet[] | undefined): RecordSet | undefined {
+  const soa = atApex?.find(({ type }) => type === RRTypes.SOA);
+  const [rdata] = soa?.rdata ?? [];
+  if (soa === undefined || rdata === undefined) return undefined;
+  const minimum = new DataView(rdata.buffer, rdata.byteOffset, rdata.length).getUint32(rdata.length - 4);
+  return { ...soa, ttl: Math.min(soa.ttl, minimum) };
+}
+
+// NS records below the apex give their name, and all below it, to another zone (RFC 1034 §4.2.1).
+function cutsOf(apex: Name, stored: ReadonlyMap<Name, readonly RecordSet[]>): Map<Name, ZoneCut> {
+  const cuts = new Map<Name, ZoneCut>();
+  for (const [owner, rrsets] of stored) {
+    const ns = rrsets.find(({ type }) => type === RRTypes.NS);
+    if (ns === undefined || owner === apex) continue;
+    const servers = ns.rdata.map((rdata) => Buffer.from(rdata).toString("latin1") as Name);
+    const glue = servers.flatMap((server) => stored.get(server) ?? []).filter(({ type }) => type === RRTypes.A || type === RRTypes.AAAA);
+    cuts.set(owner, { ns, glue });
+  }
+  return cuts;
+}
+
+function treeOf(apex: Name, stored: ReadonlyMap<Name, readonly RecordSet[]>, cuts: ReadonlyMap<Name, ZoneCut>): Map<Name, Node> {
+  const nodes = new Map<Name, Node>([[apex, { rrsets: stored.get(apex) ?? [] }]]);
+  for (const [owner, rrsets] of stored) {
+    if (owner === apex || isBelowCut(owner, apex, cuts)) continue;
+    const cut = cuts.get(owner);
+    nodes.set(owner, cut === undefined ? { rrsets } : { rrsets, cut, askChain: true, openBelow: true });
+    for (let name = parentOf(owner); !nodes.has(name); name = parentOf(name)) nodes.set(name, { rrsets: stored.get(name) ?? [] });
+  }
+  for (const name of nodes.keys()) {
+    const parent = nodes.get(parentOf(name));
+    if (isWildcard(name) && name !== apex && parent !== undefined) nodes.set(parentOf(name), { ...parent, openBelow: true });
+  }
+  return nodes;
+}
+
+function isBelowCut(name: Name, apex: Name, cuts: ReadonlyMap<Name, ZoneCut>): boolean {
+  for (let above = name; above !== apex;) {
+    above = parentOf(above);
+    if (cuts.has(above)) return true;
+  }
+  return false;
+}
+
+const WILDCARD_LABEL = "\x01*";
+
+function isWildcard(name: Name): boolean {
+  return name.startsWith(WILDCARD_LABEL);
+}
+
+// A name that is not stored: below a cut it is another zone's; else the wildcard of its closest encloser, and of no
+// name further up, stands for it (RFC 4592 §3.3.1, §4.2).
+function nodeOfEncloser(nodes: ReadonlyMap<Name, Node>, name: Name): Node | undefined {
+  let encloserName = parentOf(name);
+  while (!nodes.has(encloserName) && encloserName !== ROOT) encloserName = parentOf(encloserName);
+  const cut = nodes.get(encloserName)?.cut;
+  if (cut !== undefined) return { rrsets: [], cut, askChain: true, openBelow: true };
+  const wildcard = nodes.get((WILDCARD_LABEL + encloserName) as Name);
+  return wildcard && { rrsets: wildcard.rrsets.map((rrset) => ({ ...rrset, owner: name })) };
+}
