@@ -1,0 +1,50 @@
+// health — an HTTP endpoint that says whether the process lives. Kubernetes restarts it when it does not, so nothing
+// that a restart can't mend may turn it: not the API server, not load, not a broken upstream.
+
+import { address, goDuration, type HostPort } from "../../config/arguments.ts";
+import { directive, once, one, optional, type Options, type Property } from "../../config/directive.ts";
+import { definePlugin, type Plugin } from "../../plugin.ts";
+import { createPulse } from "./pulse.ts";
+import { createSelfProbe } from "./self-probe.ts";
+
+type HealthOptions = Options<HostPort, { readonly lameduck: Property<number | undefined> }>;
+
+const DEFAULT_ADDRESS: HostPort = { host: "", port: 8080 };
+/** Both the heartbeat's and the self-probe's. */
+const INTERVAL_MS = 1_000;
+/** Kubernetes kills 30 s after it asked for the end (terminationGracePeriodSeconds), and draining takes up to 5 s. */
+const LONGEST_LAMEDUCK_MS = 25_000;
+
+const plugin: Plugin<HealthOptions> = definePlugin({
+  name: "health",
+  syntax: directive({ args: optional(address(), DEFAULT_ADDRESS), options: { lameduck: once(one(goDuration())) } }),
+  setup({ args: { host: listenHost, port }, lameduck: lameduckMs = 0 }, host, at) {
+    if (lameduckMs > LONGEST_LAMEDUCK_MS) {
+      const message = `health: lameduck ${lameduckMs / 1000}s: Kubernetes kills the process after 30s unless the Pod's terminationGracePeriodSeconds is larger`;
+      host.report({ file: at.file, line: at.line, column: at.column, severity: "warning", message });
+    }
+    const pulse = createPulse({ intervalMs: INTERVAL_MS, now: () => performance.now() });
+    const probe = createSelfProbe({ host: listenHost, port, metrics: host.metrics, log: host.log });
+    host.http({
+      host: listenHost,
+      port,
+      path: "/health",
+      handle: () => (pulse.standsStill() ? { status: 500, body: "event loop stands still" } : { status: 200, body: "OK" }),
+    });
+    let beating: NodeJS.Timeout | undefined;
+    let stopProbing = (): void => {};
+    return {
+      lameduckMs,
+      start() {
+        pulse.beat();
+        beating = setInterval(() => pulse.beat(), INTERVAL_MS).unref();
+        if (port !== 0) stopProbing = probe.every(INTERVAL_MS);
+      },
+      stop() {
+        clearInterval(beating);
+        stopProbing();
+      },
+    };
+  },
+});
+export default plugin;

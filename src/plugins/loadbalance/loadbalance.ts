@@ -1,0 +1,62 @@
+// loadbalance — rotates the addresses and mail exchangers of an answer, so that clients that take the first one
+// spread over all. The answer table rotates by itself; the handler does it for what comes down the chain.
+
+import { randomInt } from "node:crypto";
+
+import { oneOf, type ArgType } from "../../config/arguments.ts";
+import { directive, optional, type Options } from "../../config/directive.ts";
+import { DROP } from "../../dns/message.ts";
+import { RRTypes, type Rdata, type RecordSet, type RRType } from "../../dns/records.ts";
+import { definePlugin, type Answer, type Plugin } from "../../plugin.ts";
+
+const ROTATED: ReadonlySet<RRType> = new Set([RRTypes.A, RRTypes.AAAA, RRTypes.MX]);
+/** Any start will do: replicas must not all begin with the same address. */
+const START_RANGE = 0x1_0000;
+
+const words = oneOf("round_robin");
+const policy: ArgType<"round_robin"> = {
+  usage: "round_robin",
+  parse: (text) =>
+    text === "weighted" ? { problem: "is the only policy in this version; weighted is not supported yet" } : words.parse(text),
+};
+
+const plugin: Plugin<Options<"round_robin", Record<never, never>>> = definePlugin({
+  name: "loadbalance",
+  syntax: directive({ args: optional(policy, "round_robin" as const) }),
+  setup() {
+    const rotate = createRotation(randomInt(START_RANGE));
+    return {
+      transparent: true,
+      rotates: ROTATED,
+      handle(query, next) {
+        const answer = next(query);
+        return answer instanceof Promise ? answer.then(rotate) : rotate(answer);
+      },
+    };
+  },
+});
+export default plugin;
+
+/** Rotates each answer by one more than the last; a count for each type, for A and AAAA are asked for in turns. */
+export function createRotation(start: number): (answer: Answer) => Answer {
+  const turns = new Map<RRType, number>();
+  return (answer) => {
+    if (answer === DROP || answer.answer.length === 0) return answer;
+    const cnames: RecordSet[] = [];
+    const others: RecordSet[] = [];
+    for (const rrset of answer.answer) (rrset.type === RRTypes.CNAME ? cnames : others).push(turn(rrset));
+    return { ...answer, answer: [...cnames, ...others] };
+  };
+
+  function turn(rrset: RecordSet): RecordSet {
+    const { type, rdata } = rrset;
+    if (rdata.length < 2 || !ROTATED.has(type)) return rrset;
+    const by = turns.get(type) ?? start;
+    turns.set(type, by + 1);
+    return { ...rrset, rdata: rotated(rdata, by % rdata.length) };
+  }
+}
+
+function rotated(rdata: readonly Rdata[], by: number): readonly Rdata[] {
+  return by === 0 ? rdata : [...rdata.slice(by), ...rdata.slice(0, by)];
+}

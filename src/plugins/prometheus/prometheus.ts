@@ -1,0 +1,33 @@
+// prometheus — an HTTP endpoint with all metrics, under CoreDNS's names. Turns counting on for its server block.
+
+import { address, type HostPort } from "../../config/arguments.ts";
+import { directive, none, once, optional, type Options, type Property } from "../../config/directive.ts";
+import { definePlugin, type Plugin } from "../../plugin.ts";
+import { exposition, loadPromClient } from "./exposition.ts";
+
+type PrometheusOptions = Options<HostPort, { readonly runtime_metrics: Property<true | undefined>; readonly tls: Property<undefined> }>;
+
+const DEFAULT_ADDRESS: HostPort = { host: "localhost", port: 9153 };
+
+const notYet: Property<undefined> = {
+  usage: () => undefined,
+  read(lines, report) {
+    for (const line of lines) report.error(line, "not supported yet; put a proxy with TLS in front of the endpoint");
+  },
+};
+
+const plugin: Plugin<PrometheusOptions> = definePlugin({
+  name: "prometheus",
+  syntax: directive({ args: optional(address(), DEFAULT_ADDRESS), options: { runtime_metrics: once(none()), tls: notYet } }),
+  setup({ args: { host: listenHost, port } }, host) {
+    host.enableTraffic();
+    host.http({
+      host: listenHost,
+      port,
+      path: "/metrics",
+      handle: async ({ accept }) => ({ status: 200, ...(await exposition(host.metrics, accept)) }),
+    });
+    return { start: async () => void (await loadPromClient()) };
+  },
+});
+export default plugin;
