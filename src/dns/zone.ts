@@ -2,7 +2,7 @@
 // view that computes rrsets from the registry on demand and stores none; MapZone is the one that stores them.
 
 import type { Name } from "./name.ts";
-import type { RecordSet } from "./records.ts";
+import type { RecordSet, RRType } from "./records.ts";
 
 /** What a zone holds at one name. */
 export interface Node {
@@ -18,6 +18,18 @@ export interface Node {
   readonly cut?: ZoneCut;
   /** Why a name right below this one does not exist (EDE text, at most 64 bytes). */
   readonly reasonBelow?: string;
+  /** Set with `askChain` and without rrsets: the name does not exist (NXDOMAIN), for this reason and not its parent's. */
+  readonly absent?: string;
+  /** Set with `partial`; the rrsets are the alias' CNAME. lookup() follows it. */
+  readonly alias?: Alias;
+}
+
+/** Another name for a name in `zone`: questions of `types` are answered with the CNAME and what stands at the target. */
+export interface Alias {
+  readonly zone: Zone;
+  readonly target: Name;
+  /** CNAME, and every type whose absence at the target is an answer too; other types go on down the chain. */
+  readonly types: readonly RRType[];
 }
 
 /** Where authority passes to another zone (RFC 1034 §4.2.1). */

@@ -1,0 +1,112 @@
+// Looking a name up in authoritative data (RFC 1034 §4.3.2): the one place that turns what stands at a name into an
+// answer. Handlers answer queries with it and the answer table is compiled with it, so both say the same. Pure.
+
+import { isWithin, parentOf, readName, type Name } from "./name.ts";
+import { RRTypes, type Rdata, type RecordSet, type RRType } from "./records.ts";
+import type { Node, Zone } from "./zone.ts";
+
+/** What a zone says to a question. `answer` holds the CNAMEs that led there, and then the rrset asked for. */
+export type Lookup =
+  | { readonly kind: "answer"; readonly answer: readonly RecordSet[]; readonly additional: readonly RecordSet[] }
+  /** The answer ends in a CNAME whose `target` is yet to be looked up. */
+  | { readonly kind: "cname"; readonly answer: readonly RecordSet[]; readonly target: Name }
+  /** The name exists, the type does not: NOERROR with the SOA of `zone`. */
+  | { readonly kind: "nodata"; readonly answer: readonly RecordSet[]; readonly zone: Zone }
+  /** The name does not exist in `zone`; `reason` is "" where none is known. */
+  | { readonly kind: "nxdomain"; readonly answer: readonly RecordSet[]; readonly zone: Zone; readonly reason: string }
+  /** Not this zone's business: ask the rest of the chain. */
+  | { readonly kind: "ask" };
+
+const NONE: readonly never[] = Object.freeze([]);
+/** CNAMEs that are followed for one question; CoreDNS's bound. */
+const MAX_HOPS = 10;
+
+/** Looks a name up in its zone. Follows aliases, which name the zone of their target, but no other CNAME. */
+export function lookup(zone: Zone, qname: Name, qtype: RRType): Lookup {
+  const node = zone.node(qname);
+  if (node === undefined) return { kind: "nxdomain", answer: NONE, zone, reason: reasonOf(zone, qname) };
+  if (node.absent !== undefined) return { kind: "nxdomain", answer: NONE, zone, reason: node.absent };
+  const cname = rrsetOf(node, RRTypes.CNAME);
+  if (node.alias !== undefined && cname !== undefined && qtype !== RRTypes.CNAME) {
+    if (!node.alias.types.includes(qtype)) return { kind: "ask" };
+    const target = lookup(node.alias.zone, node.alias.target, qtype);
+    return target.kind === "ask" ? target : { ...target, answer: [cname, ...target.answer] };
+  }
+  const rrset = rrsetOf(node, qtype);
+  if (rrset !== undefined) return { kind: "answer", answer: [rrset], additional: additionalTo(zone, rrset) };
+  if (cname !== undefined) return { kind: "cname", answer: [cname], target: nameAt(cname.rdata[0] as Rdata, 0) };
+  return node.partial === true ? { kind: "ask" } : { kind: "nodata", answer: NONE, zone };
+}
+
+/**
+ * Goes on from a lookup that ended in a CNAME for as long as the targets are in `zones`. A target elsewhere leaves
+ * "cname"; a loop, or more than ten CNAMEs, are an answer that ends there.
+ */
+export function chase(zones: readonly Zone[], first: Lookup, qtype: RRType): Lookup {
+  let found = first;
+  for (let hops = 1; found.kind === "cname"; hops++) {
+    const { target, answer } = found;
+    const zone = zoneOf(zones, target);
+    if (zone === undefined) return found;
+    if (hops === MAX_HOPS || answer.some((rrset) => rrset.owner === target)) return { kind: "answer", answer, additional: NONE };
+    const next: Lookup = lookup(zone, target, qtype);
+    if (next.kind === "ask") return found;
+    found = { ...next, answer: [...answer, ...next.answer] };
+  }
+  return found;
+}
+
+/** The zone with the longest apex that the name is in. */
+export function zoneOf(zones: readonly Zone[], name: Name): Zone | undefined {
+  let best: Zone | undefined;
+  for (const zone of zones) {
+    if ((best === undefined || zone.apex.length > best.apex.length) && isWithin(name, zone.apex)) best = zone;
+  }
+  return best;
+}
+
+/** The nearest name above one that does not exist (RFC 4592 §3.3.1), and what stands there. */
+export function closestEncloser(zone: Zone, qname: Name): { readonly name: Name; readonly node: Node } | undefined {
+  for (let name = qname; name.length > zone.apex.length;) {
+    name = parentOf(name);
+    const node = zone.node(name);
+    if (node !== undefined) return { name, node };
+  }
+  return undefined;
+}
+
+function reasonOf(zone: Zone, qname: Name): string {
+  return closestEncloser(zone, qname)?.node.reasonBelow ?? "";
+}
+
+export function rrsetOf(node: Node, type: RRType): RecordSet | undefined {
+  return node.rrsets.find((rrset) => rrset.type === type);
+}
+
+/** Where the names stand in the rdata of types whose targets' addresses are worth sending along. */
+const TARGET_AT: ReadonlyMap<RRType, number> = new Map([
+  [RRTypes.NS, 0],
+  [RRTypes.MX, 2],
+  [RRTypes.SRV, 6],
+]);
+
+/** Addresses of the names in an rrset, as far as the zone holds them (RFC 1034 §4.3.2 step 6, RFC 2782). */
+export function additionalTo(zone: Zone, rrset: RecordSet): readonly RecordSet[] {
+  const at = TARGET_AT.get(rrset.type);
+  if (at === undefined) return NONE;
+  const targets = new Set(rrset.rdata.map((rdata) => nameAt(rdata, at)));
+  const found: RecordSet[] = [];
+  for (const target of targets) {
+    if (!isWithin(target, zone.apex)) continue;
+    for (const other of zone.node(target)?.rrsets ?? NONE) {
+      if (other.type === RRTypes.A || other.type === RRTypes.AAAA) found.push(other);
+    }
+  }
+  return found;
+}
+
+function nameAt(rdata: Rdata, at: number): Name {
+  const read = readName(rdata, at);
+  if (read === undefined) throw new RangeError("rdata that we made holds no name");
+  return read.name;
+}
