@@ -152,6 +152,7 @@ export class TcpConnection {
   #abort(reason: CloseReason): void {
     this.#service.onClosing(reason);
     this.destroy();
+    this.#service.onClosed(this);
   }
 
   #finish(): void {
