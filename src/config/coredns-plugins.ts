@@ -2,13 +2,14 @@
 // CoreDNS or of its surroundings that is not here. Read by blocks.ts for its errors, by plugins/index.ts for the order.
 
 /** The order in which plugins see a query: CoreDNS 1.14's, with our `search` just before `kubernetes`. */
-export const executionOrder: readonly string[] = [
-  ...["root", "metadata", "geoip", "cancel", "proxyproto", "quic", "grpc_server", "https", "https3", "timeouts", "multisocket"],
-  ...["reload", "nsid", "bufsize", "bind", "debug", "trace", "ready", "health", "pprof", "shed", "prometheus", "errors", "log"],
-  ...["dnstap", "local", "dns64", "any", "chaos", "loadbalance", "tsig", "rewrite", "autopath", "acl", "cache", "header", "dnssec"],
-  ...["tls", "minimal", "template", "transfer", "hosts", "route53", "azure", "clouddns", "k8s_external", "search", "kubernetes"],
-  ...["file", "auto", "secondary", "etcd", "loop", "forward", "grpc", "erratic", "whoami", "on", "sign", "view", "nomad"],
-];
+export const executionOrder: readonly string[] = `
+  root metadata geoip cancel proxyproto quic grpc_server https https3 timeouts multisocket reload nsid bufsize bind
+  debug trace ready health pprof shed prometheus errors log dnstap local dns64 any chaos loadbalance tsig rewrite
+  autopath acl cache header dnssec tls minimal template transfer hosts route53 azure clouddns k8s_external search
+  kubernetes file auto secondary etcd loop forward grpc erratic whoami on sign view nomad
+`
+  .trim()
+  .split(/\s+/);
 
 /** Diagnostics of the Go runtime: no reason to refuse a Corefile. They are read over, with this warning. */
 export const ignoredPlugins: ReadonlyMap<string, string> = new Map([

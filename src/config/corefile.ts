@@ -130,7 +130,7 @@ function readSnippet(opened: Position, { stream, error }: Parser): LexedToken[] 
     if (token.kind === "close" && --depth === 0) return tokens;
     tokens.push(token);
   }
-  error(opened, neverClosed);
+  if (!stream.stopped) error(opened, neverClosed);
   return tokens;
 }
 
@@ -161,7 +161,7 @@ function readLines(opened: Position | undefined, depth: number, parser: Parser):
     const block = readLines(token, depth + 1, parser);
     if (last !== undefined) lines.push({ ...last, block: [...(last.block ?? []), ...block] });
   }
-  if (opened !== undefined) error(opened, neverClosed);
+  if (opened !== undefined && !stream.stopped) error(opened, neverClosed);
   return lines;
 }
 

@@ -21,8 +21,9 @@ export interface TokenStream {
   /** The next token at the start of a line: imports there are replaced by what they name. */
   peekLine(): LexedToken | undefined;
   defineSnippet(name: string, tokens: readonly LexedToken[], at: Position): void;
-  /** Gives up: nothing follows. */
+  /** Gives up: nothing follows, and that blocks stay open is no news. */
   stop(): void;
+  readonly stopped: boolean;
 }
 
 // CoreDNS's bounds on snippets and files, and two of ours: on what a bomb of small imports may become, and on depth.
@@ -55,8 +56,18 @@ export function createTokenStream(options: StreamOptions): TokenStream {
   let tokensLeft = MAX_TOKENS;
   let snippetsLeft = MAX_SNIPPET_EXPANSIONS;
   let filesLeft = MAX_FILE_EXPANSIONS;
+  let stopped = false;
 
-  return { peek, take, peekLine, defineSnippet, stop };
+  return {
+    peek,
+    take,
+    peekLine,
+    defineSnippet,
+    stop,
+    get stopped() {
+      return stopped;
+    },
+  };
 
   function peek(): LexedToken | undefined {
     for (let frame = frames.at(-1); frame !== undefined; frame = frames.at(-1)) {
@@ -147,6 +158,7 @@ export function createTokenStream(options: StreamOptions): TokenStream {
   }
 
   function stop(): void {
+    stopped = true;
     frames.length = 0;
   }
 
