@@ -83,7 +83,7 @@ const unitMs: Readonly<Record<string, number>> = {
 
 /** The milliseconds of a duration as Go writes it (`1m30s`, `1.5s`, `0`); undefined if it is none. */
 export function parseGoDuration(text: string): number | undefined {
-  const match = /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+|0)$/.exec(text);
+  const match = /^([+-]?)((?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+|0)$/.exec(text);
   if (match === null) return undefined;
   let milliseconds = 0;
   for (const [, amount, unit] of (match[2] ?? "").matchAll(/([\d.]+)([a-zµμ]+)/g)) {
@@ -142,12 +142,12 @@ export function address(spec: { readonly usage?: string; readonly host?: string;
   return {
     usage,
     parse(text) {
-      const bare = isIP(text) === 6 ? ["", text] : undefined;
-      const match = bare ?? /^(?:\[([^[\]]*)\]|([^:[\]\s/]*))(?::(\d{1,5}))?$/.exec(text);
-      const bracketed = bare === undefined ? match?.[1] : undefined;
-      const host = bare === undefined ? (match?.[1] ?? match?.[2] ?? "") : text;
-      const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
-      if (text === "" || match === null || port === undefined || port > 65_535 || (bracketed !== undefined && isIP(bracketed) !== 6)) {
+      const match = /^(?:\[([^[\]]*)\]|([^:[\]\s/]*))(?::(\d{1,5}))?$/.exec(isIP(text) === 6 ? `[${text}]` : text);
+      const [, bracketed, plain = "", digits] = match ?? [];
+      const host = bracketed ?? plain;
+      const port = digits === undefined ? defaultPort : Number(digits);
+      const isHost = match !== null && text !== "" && (bracketed === undefined || isIP(bracketed) === 6);
+      if (!isHost || port === undefined || port > 65_535) {
         return mustBe(`HOST:PORT${defaultPort === undefined ? "" : " or HOST"} with a port of 0–65535`, text);
       }
       return { host: host === "" ? defaultHost : host, port };

@@ -48,7 +48,7 @@ export function readBlocks(
     for (const directive of lines) {
       const { name } = directive;
       const ignored = ignoredPlugins.get(name);
-      if (plugins.has(name)) given.set(name, [...(given.get(name) ?? []), directive]);
+      if (plugins.has(name)) listIn(given, name).push(directive);
       else if (ignored !== undefined) report.warning(directive, `${name}: ${ignored}`);
       else if (refusedPlugins.has(name) || executionOrder.includes(name)) missing.push(directive);
       else report.error(directive, unknownDirective(name, plugins));
@@ -78,7 +78,7 @@ function unknownDirective(name: string, plugins: SyntaxMap): string {
 function missingPlugins(missing: readonly Directive[], first: Position): string {
   const places = new Map<string, string[]>();
   for (const { name, file, line } of missing) {
-    places.set(name, [...(places.get(name) ?? []), file === first.file ? `line ${line}` : `${file}:${line}`]);
+    listIn(places, name).push(file === first.file ? `line ${line}` : `${file}:${line}`);
   }
   const named = (name: string): string => `${name} (${[...new Set(places.get(name))].join(", ")})`;
   const later = [...places.keys()].filter((name) => !refusedPlugins.has(name)).map(named);
@@ -86,4 +86,10 @@ function missingPlugins(missing: readonly Directive[], first: Position): string 
   const sentences = refused.map((name) => `${named(name)} is not supported: ${refusedPlugins.get(name)}`);
   if (later.length > 0) sentences.unshift(`not in this version yet: ${later.join(", ")}`);
   return `Error during parsing: ${sentences.join("; ")}`;
+}
+
+function listIn<T>(lists: Map<string, T[]>, key: string): T[] {
+  const list = lists.get(key) ?? [];
+  lists.set(key, list);
+  return list;
 }

@@ -52,7 +52,9 @@ export interface StreamOptions {
 export function createTokenStream(options: StreamOptions): TokenStream {
   const { env, files, findings, seen } = options;
   const snippets = new Map<string, { readonly tokens: readonly LexedToken[]; readonly at: Position }>();
-  const frames: Frame[] = [{ tokens: lexCorefile(options.file, options.text, env, findings), chain: [`file ${options.file}`], at: 0 }];
+  const frames: Frame[] = [
+    { tokens: lexCorefile(options.file, options.text, env, findings), chain: [`file ${join(options.file)}`], at: 0 },
+  ];
   let tokensLeft = MAX_TOKENS;
   let snippetsLeft = MAX_SNIPPET_EXPANSIONS;
   let filesLeft = MAX_FILE_EXPANSIONS;

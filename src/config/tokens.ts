@@ -99,7 +99,7 @@ function endOfLine(text: string, from: number): number {
 
 // One pass: a value that looks like a reference is not filled in again. `{$}` names nothing and stays.
 function fillIn(text: string, env: Environment): string {
-  return text.replace(/\{\$([^}]+)\}|\{%(.+?)%\}/gs, (_, dollar?: string, percent?: string) => {
+  return text.replace(/\{\$([^{}]+)\}|\{%([^{}%]+)%\}/g, (_, dollar?: string, percent?: string) => {
     const name = dollar ?? percent ?? "";
     return Object.hasOwn(env, name) ? (env[name] ?? "") : "";
   });
