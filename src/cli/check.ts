@@ -4,55 +4,38 @@
 import { formatFinding, type Finding } from "../errors.ts";
 import { silentLog } from "../log.ts";
 import { checkConfiguration } from "../server.ts";
-import { chooseCorefile, type ChosenCorefile } from "./corefile-choice.ts";
+import { chooseCorefile } from "./corefile-choice.ts";
+import { loadManifests } from "./load-manifests.ts";
 
 export interface CheckOptions {
   readonly conf?: string;
+  /** Checked beside the Corefile of `conf`; alone if there is no `conf`. */
   readonly manifests?: readonly string[];
   readonly output: "text" | "json";
 }
 
 /** 0, or 1 if there is an error; warnings do not count. */
-export async function check(options: CheckOptions): Promise<number> {
-  const { conf, manifests } = options;
-  const corefiles: ChosenCorefile[] = [];
-  if (conf !== undefined || manifests === undefined) corefiles.push(chooseCorefile(conf));
-  if (manifests !== undefined) corefiles.push(corefileOf(manifests));
+export async function check({ conf, manifests, output }: CheckOptions): Promise<number> {
+  const found: Finding[] = [];
+  if (conf !== undefined || manifests === undefined) found.push(...(await checkCorefile(conf)));
+  if (manifests !== undefined) found.push(...(await loadManifests(manifests)).findings);
 
-  const findings: Finding[] = [];
-  for (const { text, file, port } of corefiles) {
-    findings.push(
-      ...(await checkConfiguration({
-        corefile: text,
-        file,
-        port,
-        address: "",
-        log: silentLog,
-        embedded: false,
-        env: process.env,
-      })),
-    );
-  }
+  // The Corefile may name the same manifests.
+  const findings = [...new Map(found.map((finding) => [formatFinding(finding), finding])).values()];
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const warnings = findings.length - errors;
-  if (options.output === "json") {
+  if (output === "json") {
     process.stdout.write(`${JSON.stringify({ findings, errors, warnings }, null, 2)}\n`);
   } else {
     for (const finding of findings) process.stdout.write(`${paint(finding)}\n`);
-    if (process.stderr.isTTY)
-      process.stderr.write(`${corefiles.map(({ file }) => file).join(", ")}: ${count(errors, "error")}, ${count(warnings, "warning")}\n`);
+    if (process.stderr.isTTY) process.stderr.write(`${count(errors, "error")}, ${count(warnings, "warning")}\n`);
   }
   return errors > 0 ? 1 : 0;
 }
 
-// The smallest server that reads these manifests. Its file stands in the working directory, and so do relative paths.
-function corefileOf(manifests: readonly string[]): ChosenCorefile {
-  const paths = manifests.map((path) => `"${path.replaceAll('"', '\\"')}"`).join(" ");
-  return {
-    text: `. {\n  kubernetes cluster.local {\n    manifests ${paths}\n  }\n}\n`,
-    file: "--manifests",
-    port: 53,
-  };
+async function checkCorefile(conf: string | undefined): Promise<readonly Finding[]> {
+  const { text, file, port } = chooseCorefile(conf);
+  return checkConfiguration({ corefile: text, file, port, address: "", log: silentLog, embedded: false, env: process.env });
 }
 
 const RED = 31;
