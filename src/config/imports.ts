@@ -133,6 +133,7 @@ export function createTokenStream(options: StreamOptions): TokenStream {
   }
 
   function importFile(token: LexedToken, path: string, chain: readonly string[], matched: boolean): void {
+    if (stopped) return;
     if (filesLeft-- === 0) return giveUp(token, `more than ${MAX_FILE_EXPANSIONS} imports of files, the rest is not read`);
     seen.add(path);
     let text: string | undefined;

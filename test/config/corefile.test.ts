@@ -370,7 +370,7 @@ describe("Corefile: what is wrong", () => {
 
   it("files and words are counted", () => {
     const names = Array.from({ length: 1000 }, (_, index) => `f${index}`);
-    const many: CorefileFiles = { read: () => "", list: () => names };
+    const many: CorefileFiles = { read: () => "# x", list: () => names };
     const patterns = parseCorefile({ file: "Corefile", text: "import *\n".repeat(101), files: many });
     expect(patterns.findings.map(({ message }) => message)).to.deep.equal(["more than 100000 imports of files, the rest is not read"]);
     const big = parseCorefile({ file: "Corefile", text: `(s) {\n${"x\n".repeat(20_000)}}\n.\n${"import s\n".repeat(60)}` });
