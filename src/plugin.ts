@@ -6,7 +6,7 @@ import type { DROP, Query, Rcode, Reply } from "./dns/message.ts";
 import type { Name } from "./dns/name.ts";
 import type { RRType } from "./dns/records.ts";
 import type { Zone } from "./dns/zone.ts";
-import type { Position } from "./errors.ts";
+import type { Finding, Position } from "./errors.ts";
 import type { HttpRoute } from "./http.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -40,13 +40,6 @@ export interface Sent {
   readonly error?: string;
 }
 
-/** Which questions an instance cares about; to all others it is transparent. */
-export interface Touches {
-  readonly names?: readonly Name[];
-  readonly suffixes?: readonly Name[];
-  readonly types?: readonly RRType[];
-}
-
 /** One plugin in one server block. All members are optional. */
 export interface Instance {
   /** Absent: not in the query path (health, ready, bind). */
@@ -57,8 +50,8 @@ export interface Instance {
   observeError?(query: Query, sent: Sent): void;
   /** Authoritative data that the answer table may serve. */
   readonly zones?: readonly Zone[];
-  /** True: a table hit may skip `handle`. Touches: except for these questions. Absent: opaque. */
-  readonly transparent?: boolean | Touches;
+  /** A table hit may skip `handle`. Absent: opaque, the table serves nothing from here on down the chain. */
+  readonly transparent?: true;
   /** Answers of these types are rotated by the table, as `handle` does on the chain. */
   readonly rotates?: ReadonlySet<RRType>;
   /** Addresses to listen on instead of the wildcard. */
@@ -78,16 +71,14 @@ export interface Instance {
 export interface Host {
   /** Zones of the server block's keys. */
   readonly zones: readonly Name[];
-  /** The metrics' `server` and `zone` labels: `dns://:53`, `cluster.local.` */
-  readonly server: string;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Folder that relative file names are relative to. */
-  readonly directory: string;
-  /** The registry that `source` fills; without one, the registry that the library's user fills. Equal keys share a source. */
-  registry(source?: { readonly key: string; readonly create: () => Source }): Registry;
-  /** False in a `kubernetes` block without a source outside the library: nothing would ever fill the registry. */
+  /** The Corefile's path: relative file names in it are relative to its folder. */
+  readonly file: string;
+  /** A program runs this server and may fill the registry itself: `kubernetes` needs no source. */
   readonly embedded: boolean;
+  /** The registry that `source` fills; without one, the registry that the program fills. Equal keys share a source. */
+  registry(source?: { readonly key: string; readonly create: () => Source }): Registry;
   /** A sibling in the same block, once all are set up. */
   instance(plugin: string): Instance | undefined;
   /** Serves HTTP at an address that plugins and blocks may share; open from start to the end of stop. */
@@ -96,12 +87,14 @@ export interface Host {
   notReady(): readonly { readonly plugin: string; readonly reason: string }[];
   /** Addresses of the server's own DNS sockets; empty before start. */
   listenAddresses(): readonly string[];
-  /** Counters of the hot path, one per server block that serves DNS; for the `prometheus` plugin. */
+  /** Keeps the counters of the hot path for this block (the `prometheus` plugin). */
   enableTraffic(): void;
-  /** True from the signal to stop until the sockets are drained. */
+  /** True once the server takes no new queries. */
   readonly draining: boolean;
-  /** A finding about the configuration that only setup can see. */
-  warn(at: Position, message: string): void;
+  /** True from the signal to stop on: queries are still answered, through the lameduck time. */
+  readonly stopping?: boolean;
+  /** Something wrong in a file: an error during setup refuses the configuration, later it is told and the rest goes on. */
+  report(finding: Finding): void;
 }
 
 /** Gives a plugin's options their type from its syntax table. */

@@ -1,6 +1,29 @@
-// THE QUERY PATH: header check → table → parse → server block → chain → size, EDNS, encode.
+// THE QUERY PATH: header check → table → parse → server block → chain → size, EDNS, encode. One function, top to
+// bottom, for every listener. What a packet does wrong is answered here; what a plugin does wrong ends here too.
 
-import type { Exchange } from "./dns/question.ts";
+import { createHit, Outcomes, type AnswerTable, type Hit } from "./answers/table.ts";
+import {
+  DEFAULT_UDP_BYTES,
+  DROP,
+  emptyReply,
+  encodeReply,
+  Flags,
+  HEADER_BYTES,
+  MAX_MESSAGE_BYTES,
+  putUint16,
+  Rcodes,
+  replyLimit,
+  type Client,
+  type Query,
+  type Reply,
+} from "./dns/message.ts";
+import type { Name } from "./dns/name.ts";
+import { qnameOf, readQuestion, Verdicts, type Exchange } from "./dns/question.ts";
+import type { Log } from "./log.ts";
+import type { Counter, Traffic } from "./metrics.ts";
+import type { Answer, Next, Sent } from "./plugin.ts";
+import { route } from "./route.ts";
+import type { ErrorLimiter } from "./error-limit.ts";
 
 /** Answers packets. Every listener of one address calls the same one. */
 export interface Responder {
@@ -10,4 +33,188 @@ export interface Responder {
    * Never throws, never rejects.
    */
   respond(io: Exchange): number | Promise<Uint8Array | undefined>;
+}
+
+/** A server block, ready to answer for one of its zones. */
+export interface Block {
+  readonly zone: Name;
+  readonly chain: Next;
+  /** The name of the plugin that threw, if a plugin did. */
+  blame(error: unknown): string;
+  readonly udpSize: number;
+  readonly traffic: Traffic | undefined;
+  readonly observers: readonly ((query: Query, sent: Sent) => void)[];
+  readonly errorObservers: readonly ((query: Query, sent: Sent) => void)[];
+}
+
+export interface ResponderOptions {
+  /** The blocks that share the address. The table's `block` indexes are indexes here. */
+  readonly blocks: readonly Block[];
+  readonly table: AnswerTable;
+  /** The plugin that owns a zone of the table. */
+  readonly zoneOwner: (zone: number) => string;
+  /** Counts what no block takes, zone label "dropped". */
+  readonly refusedTraffic: Traffic | undefined;
+  readonly errorLimiter: ErrorLimiter;
+  readonly log: Log;
+  readonly panics: Counter;
+  /** Milliseconds on the monotonic clock; told of every query. */
+  readonly now: () => number;
+  onQuery(nowMs: number): void;
+}
+
+export function createResponder(options: ResponderOptions): Responder {
+  const { blocks, table, errorLimiter, log, now } = options;
+  const byZone = new Map<Name, Block>();
+  for (const block of blocks) if (!byZone.has(block.zone)) byZone.set(block.zone, block);
+  const hit: Hit = createHit();
+  const scratch = new Uint8Array(MAX_MESSAGE_BYTES);
+
+  return {
+    respond(io) {
+      const verdict = readQuestion(io);
+      switch (verdict) {
+        case Verdicts.DROP:
+          return 0;
+        case Verdicts.FORMERR:
+          return errorLimiter.allows(io) ? bareHeader(io, Rcodes.FORMERR) : 0;
+        case Verdicts.NOTIMP:
+          return errorLimiter.allows(io) ? bareHeader(io, Rcodes.NOTIMP) : 0;
+        case Verdicts.BADVERS:
+          return errorLimiter.allows(io) ? refuse(io, Rcodes.BADVERS) : 0;
+        case Verdicts.REFUSED:
+          return refuse(io, Rcodes.REFUSED);
+        case Verdicts.OK:
+          break;
+        default:
+          return verdict satisfies never;
+      }
+      options.onQuery(io.receivedAtMs);
+      return table.answer(io, hit) === Outcomes.HIT ? afterHit(io) : askChain(io);
+    },
+  };
+
+  function afterHit(io: Exchange): number {
+    const block = blocks[hit.block] as Block;
+    const { traffic, observers } = block;
+    if (traffic === undefined && observers.length === 0) return hit.length;
+    const durationMs = now() - io.receivedAtMs;
+    const by = options.zoneOwner(hit.zone);
+    const requestBytes = io.inEnd - io.inAt;
+    traffic?.count(io.transport, io.family, io.qtype, hit.rcode, requestBytes, hit.length, durationMs, io.dnssecOk, by);
+    if (observers.length > 0) {
+      const { length, rcode, replyFlags, answerCount } = hit;
+      const sent: Sent = { rcode, flags: replyFlags, requestBytes, replyBytes: length, durationMs, by, answerCount };
+      const query = toQuery(io);
+      for (const observe of observers) observe(query, sent);
+      return length;
+    }
+    return hit.length;
+  }
+
+  function askChain(io: Exchange): number | Promise<Uint8Array | undefined> {
+    const qname = qnameOf(io);
+    const block = route(byZone, qname, io.qtype);
+    if (block === undefined) return refuse(io, Rcodes.REFUSED);
+    const query = toQuery(io);
+    const { receivedAtMs } = io;
+    let answer: Answer | Promise<Answer>;
+    try {
+      answer = block.chain(query);
+    } catch (error) {
+      answer = panic(block, error);
+    }
+    if (!(answer instanceof Promise)) return deliver(block, query, receivedAtMs, answer, io.out, io.outAt);
+    return answer
+      .catch((error: unknown) => panic(block, error))
+      .then((settled) => {
+        const length = deliver(block, query, receivedAtMs, settled, scratch, 0);
+        return length === 0 ? undefined : scratch.slice(0, length);
+      });
+  }
+
+  function deliver(block: Block, query: Query, receivedAtMs: number, answer: Answer, out: Uint8Array, outAt: number): number {
+    if (answer === DROP) return 0;
+    const { edns, client } = query;
+    const maxBytes = replyLimit(client.transport, edns === undefined ? 0 : edns.udpSize, block.udpSize);
+    const bytes = outAt === 0 ? out : out.subarray(outAt);
+    const length = encodeReply(bytes, query, answer, { maxBytes, udpSize: block.udpSize });
+    const durationMs = now() - receivedAtMs;
+    const flags = ((bytes[2] as number) << 8) | (bytes[3] as number);
+    const { rcode, by } = answer;
+    const dnssecOk = edns !== undefined && edns.dnssecOk;
+    const requestBytes = query.wire.length;
+    block.traffic?.count(client.transport, client.family, query.qtype, rcode, requestBytes, length, durationMs, dnssecOk, by);
+    const sent: Sent = {
+      rcode,
+      flags,
+      requestBytes,
+      replyBytes: length,
+      durationMs,
+      by,
+      answerCount: answer.answer.length,
+      ...(answer.error !== undefined && { error: answer.error }),
+    };
+    for (const observe of block.observers) observe(query, sent);
+    if (sent.error !== undefined) for (const observe of block.errorObservers) observe(query, sent);
+    return length;
+  }
+
+  function panic(block: Block, error: unknown): Reply {
+    options.panics.add();
+    const by = block.blame(error);
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log.error(`Recovered from panic in plugin/${by}: ${text}`);
+    return { ...emptyReply(Rcodes.SERVFAIL, by), error: `plugin/${by}: ${error instanceof Error ? error.message : String(error)}` };
+  }
+
+  // The question and, for askers with EDNS, our OPT record: nothing else.
+  function refuse(io: Exchange, rcode: number): number {
+    const query = toQuery(io);
+    const limits = { maxBytes: replyLimit(io.transport, io.clientUdpSize, DEFAULT_UDP_BYTES), udpSize: DEFAULT_UDP_BYTES };
+    const length = encodeReply(io.outAt === 0 ? io.out : io.out.subarray(io.outAt), query, emptyReply(rcode, ""), limits);
+    const { transport, family, qtype, dnssecOk } = io;
+    options.refusedTraffic?.count(transport, family, qtype, rcode, query.wire.length, length, now() - io.receivedAtMs, dnssecOk, "");
+    return length;
+  }
+}
+
+// A header and nothing else: the packet's question can't be trusted.
+function bareHeader(io: Exchange, rcode: number): number {
+  const { out, outAt } = io;
+  putUint16(out, outAt, io.id);
+  putUint16(out, outAt + 2, Flags.QR | (io.flags & (OPCODE_MASK | Flags.RD)) | rcode);
+  out.fill(0, outAt + 4, outAt + HEADER_BYTES);
+  return HEADER_BYTES;
+}
+
+const OPCODE_MASK = 0x7800;
+
+// The packet is copied: the listener's buffer is free again when respond() returns.
+function toQuery(io: Exchange): Query {
+  const wire = Uint8Array.prototype.slice.call(io.in, io.inAt, io.inEnd);
+  const client: Client = {
+    address: io.remoteAddress,
+    port: io.remotePort,
+    family: io.family,
+    localAddress: io.localAddress,
+    localPort: io.localPort,
+    transport: io.transport,
+  };
+  return {
+    qname: qnameOf(io),
+    qtype: io.qtype,
+    qclass: io.qclass,
+    id: io.id,
+    flags: io.flags,
+    edns: io.edns
+      ? {
+          udpSize: io.clientUdpSize,
+          dnssecOk: io.dnssecOk,
+          options: wire.subarray(io.optionsAt - io.inAt, io.optionsEnd - io.inAt),
+        }
+      : undefined,
+    client,
+    wire,
+  };
 }

@@ -1,0 +1,128 @@
+// Replies as the table keeps them: encoded by the chain's own encoder behind the question, then cut from it. So the
+// table's bytes are the chain's bytes by construction.
+
+import {
+  emptyReply,
+  encodeReply,
+  HEADER_BYTES,
+  MAX_MESSAGE_BYTES,
+  putUint16,
+  Rcodes,
+  type Client,
+  type Query,
+  type Reply,
+} from "../dns/message.ts";
+import { labelsBelow, nameToWire, readName, type Name } from "../dns/name.ts";
+import { RRTypes, type RecordSet, type RRType } from "../dns/records.ts";
+import { MAX_BODY_BYTES, type CompiledAnswer, type CompiledZone } from "./table.ts";
+
+export interface Encoder {
+  /** Undefined where only the chain can answer: not NOERROR, too long, or records of unequal length to rotate. */
+  answer(name: Name, type: RRType, reply: Reply, rotates: ReadonlySet<RRType>): CompiledAnswer | undefined;
+  /** A zone's SOA as it stands behind a question for the apex. */
+  soa(apex: Name, soa: RecordSet): Pick<CompiledZone, "soa" | "soaPointers" | "soaLabels">;
+}
+
+const NOBODY: Client = { address: "", port: 0, family: 4, localAddress: "", localPort: 0, transport: "tcp" };
+const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
+const POINTER_BITS = 0xc0;
+
+/** An encoder with a buffer of its own: one message is being encoded at a time. */
+export function createEncoder(): Encoder {
+  const message = new Uint8Array(MAX_MESSAGE_BYTES);
+
+  function encode(name: Name, type: RRType, reply: Reply): { readonly start: number; readonly end: number } {
+    const start = HEADER_BYTES + name.length + 4;
+    const wire = new Uint8Array(start);
+    wire.set(nameToWire(name), HEADER_BYTES);
+    putUint16(wire, start - 4, type);
+    putUint16(wire, start - 2, 1);
+    const query: Query = { qname: name, qtype: type, qclass: 1, id: 0, flags: 0, edns: undefined, client: NOBODY, wire };
+    return { start, end: encodeReply(message, query, reply, { maxBytes: MAX_MESSAGE_BYTES, udpSize: 0 }) };
+  }
+
+  return {
+    answer(name, type, reply, rotates) {
+      if (reply.rcode !== Rcodes.NOERROR || reply.authority.length > 0) return undefined;
+      const { start, end } = encode(name, type, reply);
+      if (end - start > MAX_BODY_BYTES) return undefined;
+      const answerCount = uint16(message, 6);
+      const run = rotates.has(type) ? findRun(message, start, answerCount, type) : NO_RUN;
+      if (run === undefined) return undefined;
+      return {
+        type,
+        answerCount,
+        authorityCount: 0,
+        additionalCount: uint16(message, 10),
+        body: message.slice(start, end),
+        rotateAt: run.count === 0 ? 0 : run.at - start,
+        rotateCount: run.count,
+        rotateSize: run.size,
+      };
+    },
+    soa(apex, soa) {
+      const { start, end } = encode(apex, RRTypes.SOA, { ...emptyReply(Rcodes.NOERROR, ""), authority: [soa] });
+      const bytes = message.slice(start, end);
+      const pointers: number[] = [];
+      const ownerEnd = skipName(bytes, 0, pointers);
+      const mnameEnd = skipName(bytes, ownerEnd + RR_FIXED_BYTES, pointers);
+      skipName(bytes, mnameEnd, pointers);
+      return { soa: bytes, soaPointers: pointers, soaLabels: labelsRightBelow(apex, soa) };
+    },
+  };
+}
+
+interface Run {
+  readonly at: number;
+  readonly count: number;
+  readonly size: number;
+}
+const NO_RUN: Run = { at: 0, count: 0, size: 0 };
+
+// Where the records of `type` stand in the answer section; undefined if they are not of one length side by side.
+function findRun(message: Uint8Array, start: number, answerCount: number, type: RRType): Run | undefined {
+  let at = start;
+  let run = NO_RUN;
+  for (let index = 0; index < answerCount; index++) {
+    const fixed = skipName(message, at, []);
+    const next = fixed + RR_FIXED_BYTES + uint16(message, fixed + 8);
+    if (uint16(message, fixed) === type) {
+      if (run.count === 0) run = { at, count: 1, size: next - at };
+      else if (next - at === run.size && at === run.at + run.count * run.size) run = { ...run, count: run.count + 1 };
+      else return undefined;
+    }
+    at = next;
+  }
+  return run;
+}
+
+// The SOA's names below the apex compress with a question that shares the label right below it.
+function labelsRightBelow(apex: Name, soa: RecordSet): Uint8Array[] {
+  const rdata = soa.rdata[0];
+  const mname = rdata === undefined ? undefined : readName(rdata, 0);
+  const rname = rdata === undefined || mname === undefined ? undefined : readName(rdata, mname.end);
+  const labels = new Set<string>();
+  for (const read of [mname, rname]) {
+    const label = read === undefined ? undefined : labelsBelow(read.name, apex)?.at(-1);
+    if (label !== undefined) labels.add(label);
+  }
+  return [...labels].map((label) => Uint8Array.of(label.length, ...Buffer.from(label, "latin1")));
+}
+
+// The offset behind a name of our own encoding; where it ends in a pointer, the pointer's offset is added to `pointers`.
+function skipName(bytes: Uint8Array, start: number, pointers: number[]): number {
+  let at = start;
+  for (;;) {
+    const length = bytes[at] ?? 0;
+    if (length >= POINTER_BITS) {
+      pointers.push(at);
+      return at + 2;
+    }
+    if (length === 0) return at + 1;
+    at += 1 + length;
+  }
+}
+
+function uint16(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+}

@@ -1,0 +1,52 @@
+// A server block's plugins as one function: each handler gets the rest of the chain as `next`. Built once, when
+// the configuration is read. Remembers which plugin threw, for the one catch-all in respond.ts.
+
+import { emptyReply, Rcodes } from "./dns/message.ts";
+import type { Instance, Next } from "./plugin.ts";
+
+/** A set-up plugin with its name. */
+export interface NamedInstance {
+  readonly name: string;
+  readonly instance: Instance;
+}
+
+export interface Chain {
+  readonly ask: Next;
+  /** The plugin whose handler threw `error`; "" if none did. */
+  blame(error: unknown): string;
+}
+
+/** @param instances in execution order. */
+export function composeChain(instances: readonly NamedInstance[]): Chain {
+  const thrownBy = new WeakMap<object, string>();
+  const handlers = instances.filter(({ instance }) => instance.handle !== undefined);
+  const last = handlers.at(-1)?.name;
+  const unhandled = {
+    ...emptyReply(Rcodes.REFUSED, ""),
+    unhandled: true,
+    error: last === undefined ? "no next plugin found" : `plugin/${last}: no next plugin found`,
+  } as const;
+
+  let ask: Next = () => unhandled;
+  for (const { name, instance } of [...handlers].reverse()) {
+    const { handle } = instance;
+    const next = ask;
+    if (handle === undefined) continue;
+    const tag = (error: unknown): never => {
+      if (typeof error === "object" && error !== null && !thrownBy.has(error)) thrownBy.set(error, name);
+      throw error;
+    };
+    ask = (query) => {
+      try {
+        const answer = handle.call(instance, query, next);
+        return answer instanceof Promise ? answer.catch(tag) : answer;
+      } catch (error) {
+        return tag(error);
+      }
+    };
+  }
+  return {
+    ask,
+    blame: (error) => (typeof error === "object" && error !== null ? (thrownBy.get(error) ?? "") : ""),
+  };
+}

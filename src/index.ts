@@ -1,0 +1,108 @@
+// The library: a cluster's DNS server inside a program, most often an integration test. No globals, no signal
+// handlers, no output unless a log is given; any number of servers side by side.
+
+import { buildQuery, readResult, type Result, type ServerAddress } from "./client.ts";
+import { NdotsError, type Finding } from "./errors.ts";
+import { silentLog, type Log } from "./log.ts";
+import { serviceEnvironment } from "./registry/service-env.ts";
+import type { Registry } from "./registry/registry.ts";
+import { createServer } from "./server.ts";
+
+export type { Result, ServerAddress } from "./client.ts";
+export { NdotsError, FindingsError, type ErrorCode, type Finding, type Position } from "./errors.ts";
+export { createLog, type Log } from "./log.ts";
+export type * from "./registry/objects.ts";
+export type { Registry, ChangeListener } from "./registry/registry.ts";
+
+/** What to serve. Without `corefile` and `manifests`, an empty cluster that `registry.apply()` fills. */
+export interface StartOptions {
+  /** A Corefile's text; relative paths in it are relative to `file`'s folder. */
+  readonly corefile?: string;
+  /** The Corefile's name in messages (`Corefile`). */
+  readonly file?: string;
+  /** Folders and files of manifests; instead of `corefile`. */
+  readonly manifests?: string | readonly string[];
+  /** The cluster domain of a server without `corefile` (`cluster.local`). */
+  readonly zone?: string;
+  /** For keys without a port; 0 (the default): a free one, the same for UDP and TCP. */
+  readonly port?: number;
+  /** Where a block without `bind` listens (`127.0.0.1`). */
+  readonly address?: string;
+  /** Reject if a manifest is wrong, instead of serving the rest. */
+  readonly strict?: boolean;
+  /** Nothing is written without it. */
+  readonly log?: Log;
+}
+
+/** A running server. `await using dns = await startServer(…)` closes it at the end of the block. */
+export interface RunningServer extends AsyncDisposable {
+  /** The first listening address, UDP and TCP. */
+  readonly address: ServerAddress;
+  readonly addresses: readonly ServerAddress[];
+  /** The cluster as the server sees it; changes applied here are answered at once. */
+  readonly registry: Registry;
+  /** What is wrong in the manifests and was left out. */
+  readonly findings: readonly Finding[];
+  /** Asks the server without a socket: any name, as a client with EDNS over TCP would. */
+  query(name: string, type?: string): Promise<Result>;
+  /** The service environment variables of a pod in `namespace`, as kubelet sets them. */
+  env(namespace: string): Record<string, string>;
+  /** Answers what it has, then closes every socket. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a DNS server. Resolves when its sockets are open and the manifests are served. Rejects with an NdotsError:
+ * NDOTS_ERR_CONFIG (with all findings), NDOTS_ERR_MANIFEST (`strict`), NDOTS_ERR_LISTEN.
+ * @example
+ * await using dns = await startServer({ manifests: "k8s/" });
+ * const { addresses } = await dns.query("my-nginx.default.svc.cluster.local");
+ */
+export async function startServer(options: StartOptions = {}): Promise<RunningServer> {
+  const { corefile, manifests, zone = "cluster.local", file = "Corefile", log = silentLog } = options;
+  if (corefile !== undefined && manifests !== undefined) {
+    throw new NdotsError("NDOTS_ERR_USAGE", "give corefile or manifests, not both: a Corefile names its manifests itself");
+  }
+  const paths = manifests === undefined ? [] : typeof manifests === "string" ? [manifests] : manifests;
+  const server = await createServer({
+    corefile: corefile ?? corefileFor(zone, paths),
+    file,
+    port: options.port ?? 0,
+    address: options.address ?? "127.0.0.1",
+    embedded: true,
+    strict: options.strict ?? false,
+    env: process.env,
+    log,
+  });
+  const addresses = server.addresses.map(({ address, port }) => ({ address, port }));
+  const close = (): Promise<void> => server.stop("now");
+  return {
+    address: addresses[0] as ServerAddress,
+    addresses,
+    registry: server.registry,
+    findings: server.findings,
+    async query(name, type = "A") {
+      const answer = await server.ask(buildQuery(name, type));
+      if (answer === undefined) throw new NdotsError("NDOTS_ERR_CLOSED", "the server gave no answer");
+      return readResult(answer);
+    },
+    env: (namespace) => Object.fromEntries(serviceEnvironment(server.registry, namespace)),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function corefileFor(zone: string, paths: readonly string[]): string {
+  const quoted = paths.map((path) => `"${path.replaceAll('"', '\\"')}"`).join(" ");
+  return `. {
+  search default {
+    namespaces all
+  }
+  kubernetes ${zone} in-addr.arpa ip6.arpa {
+    ${paths.length === 0 ? "" : `manifests ${quoted}`}
+    reasons nearest
+  }
+  loadbalance
+}
+`;
+}

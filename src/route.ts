@@ -1,0 +1,21 @@
+// Which server block a question belongs to. Asked by the query path for what the table does not hold, and by the
+// table's compiler for every name.
+
+import { parentOf, ROOT, type Name } from "./dns/name.ts";
+import { RRTypes, type RRType } from "./dns/records.ts";
+
+/**
+ * The block with the longest zone that holds `qname`; a DS question belongs to the parent's side of a zone cut
+ * (RFC 4035 §3.1.4.1).
+ */
+export function route<T>(byZone: ReadonlyMap<Name, T>, qname: Name, qtype: RRType): T | undefined {
+  let first: T | undefined;
+  for (let name = qname; ; name = parentOf(name)) {
+    const block = byZone.get(name);
+    if (block !== undefined) {
+      if (qtype !== RRTypes.DS || name !== qname) return block;
+      first = block;
+    }
+    if (name === ROOT) return first;
+  }
+}

@@ -1,0 +1,286 @@
+// The life of a server: configuration → plugins → listeners → ready; drain; stop. index.ts offers it to programs,
+// cli.ts to people. Everything a server holds hangs on the object made here: any number run side by side.
+
+import { createCompiler, type Compiler, type ServedZone } from "./answers/compile.ts";
+import { MemoryTable } from "./answers/table.ts";
+import { composeChain } from "./chain.ts";
+import { DEFAULT_UDP_BYTES, MAX_MESSAGE_BYTES } from "./dns/message.ts";
+import { formatName } from "./dns/name.ts";
+import { Exchange } from "./dns/question.ts";
+import { createErrorLimiter } from "./error-limit.ts";
+import { FindingsError, formatFinding, type Finding } from "./errors.ts";
+import { createHttpServers, type HttpServers } from "./http.ts";
+import { bindPair } from "./listeners/bind.ts";
+import type { ListenAddress, Listener } from "./listeners/listener.ts";
+import { tcpListener } from "./listeners/tcp.ts";
+import { udpListener } from "./listeners/udp.ts";
+import type { Log } from "./log.ts";
+import { createMetrics, createServerMetrics, createTraffic, type Metrics, type ServerMetrics } from "./metrics.ts";
+import { readVersion } from "./version.ts";
+import { plugins } from "./plugins/index.ts";
+import type { Registry } from "./registry/registry.ts";
+import { createResponder, type Responder } from "./respond.ts";
+import { instancesOf, setUp, type ReadyBlock, type Setup, type SetupOptions } from "./setup.ts";
+
+export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | "port" | "address" | "embedded" | "env"> {
+  readonly log: Log;
+  /** A manifest that is wrong at start ends the start. */
+  readonly strict: boolean;
+}
+
+export interface Server {
+  /** Every listening address, in the order of the Corefile. */
+  readonly addresses: readonly ListenAddress[];
+  /** Where health, ready and metrics are served. */
+  readonly http: HttpServers;
+  /** The first source's registry, else the one that the program fills. */
+  readonly registry: Registry;
+  /** What was wrong, but not so wrong that nothing could be served. */
+  readonly findings: readonly Finding[];
+  /** One line a zone, as CoreDNS prints them: `.:53`. */
+  readonly zoneLines: readonly string[];
+  /** Bytes of the answer tables. */
+  readonly tableBytes: number;
+  /** Answers a packet as the first address would over TCP, without a socket; undefined: it would send nothing. */
+  ask(packet: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Resolves when the answer tables hold every name. For tests and benchmarks. */
+  settled(): Promise<void>;
+  /**
+   * Ends the server; idempotent. `drain` goes on answering through the lameduck time and until queries cease, at
+   * most max(lameduck, min(2 × lameduck, 25 s)) in all, 1–5 s without `health`; `now` only finishes what it has.
+   */
+  stop(how: "drain" | "now"): Promise<void>;
+}
+
+/** Longest time in which what is in flight may finish once the sockets take nothing new. */
+const GRACE_MS = 5_000;
+/** Queries have ceased when none came for this long. */
+const QUIET_MS = 1_000;
+/** How often the drain looks whether they have. */
+const LOOK_MS = 100;
+/** The drain of a server without `health`. */
+const PLAIN_DRAIN = { leastMs: 1_000, mostMs: 5_000 };
+/** Kubernetes kills 30 s after SIGTERM; the sockets need their grace too. */
+const LONGEST_DRAIN_MS = 25_000;
+
+/** Starts a server; resolves when its sockets are open and its registry is filled. Rejects with a coded error. */
+export async function createServer(options: ServerOptions): Promise<Server> {
+  const { log } = options;
+  const metrics = createMetrics();
+  const http = createHttpServers(log);
+  const setup = await setUp({ ...options, plugins, metrics, addRoute: (route) => http.add(route) });
+  for (const finding of setup.findings) log.warning(formatFinding(finding));
+  const foundAtStart: Finding[] = [];
+  setup.onFinding = (finding) => {
+    foundAtStart.push(finding);
+    tell(log, finding);
+  };
+
+  const stopping = new AbortController();
+  const listeners: Listener[] = [];
+  const answering = createAnswering(setup, metrics, createServerMetrics(metrics, { version: readVersion(), revision: "" }), log);
+  try {
+    setup.life.addresses = await listen(answering.groups, listeners, metrics, log);
+    await http.start();
+    for (const instance of instancesOf(setup.blocks)) await instance.start?.();
+    await setup.registries.run(stopping.signal);
+    for (const { compiler } of answering.groups) compiler.start();
+    const errors = foundAtStart.filter((finding) => finding.severity === "error");
+    if (options.strict && errors.length > 0) throw new FindingsError("NDOTS_ERR_MANIFEST", errors);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  setup.onFinding = (finding) => tell(log, finding);
+
+  let stopped: Promise<void> | undefined;
+  return {
+    addresses: setup.life.addresses,
+    http,
+    registry: setup.registries.first,
+    findings: [...setup.findings, ...foundAtStart],
+    zoneLines: setup.blocks.flatMap(zoneLines),
+    get tableBytes() {
+      return answering.groups.reduce((sum, { table }) => sum + table.bytes, 0);
+    },
+    async ask(packet) {
+      const io = new Exchange(MAX_MESSAGE_BYTES);
+      Object.assign(io, { in: packet, inEnd: packet.length, transport: "tcp", receivedAtMs: performance.now() });
+      Object.assign(io, { remoteAddress: "127.0.0.1", localAddress: "127.0.0.1" });
+      const answer = await (answering.groups[0] as Group).responder.respond(io);
+      if (typeof answer !== "number") return answer;
+      return answer === 0 ? undefined : io.out.slice(0, answer);
+    },
+    async settled() {
+      for (const { compiler } of answering.groups) await compiler.idle();
+    },
+    stop(how) {
+      stopped ??= (how === "drain" ? drain() : Promise.resolve()).then(close);
+      return stopped;
+    },
+  };
+
+  async function drain(): Promise<void> {
+    const lameducks = instancesOf(setup.blocks).flatMap((instance) => instance.lameduckMs ?? []);
+    const lameduckMs = lameducks.length === 0 ? undefined : Math.max(...lameducks);
+    const leastMs = lameduckMs ?? PLAIN_DRAIN.leastMs;
+    const mostMs = lameduckMs === undefined ? PLAIN_DRAIN.mostMs : Math.max(leastMs, Math.min(2 * leastMs, LONGEST_DRAIN_MS));
+    if (lameduckMs !== undefined && lameduckMs > 0) {
+      log.plugin("health").info(`Going into lameduck mode for ${lameduckMs / 1000}s`);
+    }
+    const startedMs = performance.now();
+    await delay(leastMs);
+    while (performance.now() - startedMs < mostMs && performance.now() - answering.lastQueryMs() < QUIET_MS) await delay(LOOK_MS);
+  }
+
+  async function close(): Promise<void> {
+    setup.life.draining = true;
+    await Promise.all(listeners.map((listener) => listener.stop(GRACE_MS)));
+    for (const { compiler } of answering.groups) compiler.stop();
+    stopping.abort();
+    await setup.registries.ended().catch((error: unknown) => log.error(String(error)));
+    for (const instance of instancesOf(setup.blocks)) await instance.stop?.();
+    await http.stop();
+  }
+}
+
+/** Reads and sets up a configuration and loads its sources once, without opening a socket: all that is to be said of it. */
+export async function checkConfiguration(options: Omit<ServerOptions, "strict">): Promise<readonly Finding[]> {
+  try {
+    const setup = await setUp({ ...options, plugins, metrics: createMetrics(), addRoute: () => undefined });
+    const loading = new AbortController();
+    await setup.registries.run(loading.signal);
+    loading.abort();
+    await setup.registries.ended();
+    for (const instance of instancesOf(setup.blocks)) await instance.stop?.();
+    return setup.findings;
+  } catch (error) {
+    if (error instanceof FindingsError) return error.findings;
+    throw error;
+  }
+}
+
+// Addresses that are served by the same blocks share one table and one responder.
+interface Group {
+  readonly addresses: readonly ListenAddress[];
+  readonly responder: Responder;
+  readonly compiler: Compiler;
+  readonly table: MemoryTable;
+}
+
+interface Answering {
+  readonly groups: readonly Group[];
+  /** On the monotonic clock; 0 before the first. */
+  lastQueryMs(): number;
+}
+
+function createAnswering(setup: Setup, metrics: Metrics, serverMetrics: ServerMetrics, log: Log): Answering {
+  let lastQueryMs = 0;
+  const dropped = metrics.counter("ndots_dropped_packets_total", "Packets that got no answer, by reason.");
+  const errorLimiter = createErrorLimiter(() => dropped.add({ reason: "error_rate" }));
+  const groups = groupByAddress(setup.blocks).map(({ addresses, blocks }) => {
+    const table = new MemoryTable();
+    const served = blocks.flatMap((block) => serveBlock(block, metrics, serverMetrics));
+    const compiler = createCompiler(table, served);
+    const responder = createResponder({
+      blocks: served.map(({ block }) => block),
+      table,
+      zoneOwner: compiler.zoneOwner,
+      refusedTraffic: blocks.some((block) => block.traffic)
+        ? createTraffic(metrics, { server: serverLabel(blocks[0] as ReadyBlock), zone: "dropped", view: "" })
+        : undefined,
+      errorLimiter,
+      log,
+      panics: serverMetrics.panics,
+      now: () => performance.now(),
+      onQuery: (nowMs) => void (lastQueryMs = nowMs),
+    });
+    return { addresses, responder, compiler, table };
+  });
+  return { groups, lastQueryMs: () => lastQueryMs };
+}
+
+// A server block as the responder sees it: one for each of its zones, for the metrics' labels.
+function serveBlock(ready: ReadyBlock, metrics: Metrics, { pluginEnabled }: ServerMetrics): ServedZone[] {
+  const { instances } = ready;
+  const chain = composeChain(instances);
+  const observers = instances.flatMap(({ instance }) => (instance.observe === undefined ? [] : [instance.observe.bind(instance)]));
+  const errorObservers = instances.flatMap(({ instance }) =>
+    instance.observeError === undefined ? [] : [instance.observeError.bind(instance)],
+  );
+  const udpSize = instances.find(({ instance }) => instance.udpSizeBytes !== undefined)?.instance.udpSizeBytes ?? DEFAULT_UDP_BYTES;
+  for (const { zone } of ready.plan.keys) {
+    for (const { name } of instances) pluginEnabled.set(1, { server: serverLabel(ready), zone: formatName(zone), view: "", name });
+  }
+  return ready.plan.keys.map(({ zone }) => ({
+    instances,
+    block: {
+      zone,
+      chain: chain.ask,
+      blame: chain.blame,
+      udpSize,
+      traffic: ready.traffic ? createTraffic(metrics, { server: serverLabel(ready), zone: formatName(zone), view: "" }) : undefined,
+      observers,
+      errorObservers,
+    },
+  }));
+}
+
+function groupByAddress(blocks: readonly ReadyBlock[]): { addresses: ListenAddress[]; blocks: ReadyBlock[] }[] {
+  const byAddress = new Map<string, { address: ListenAddress; blocks: ReadyBlock[] }>();
+  for (const block of blocks) {
+    for (const address of block.listen) {
+      const key = `${address.address} ${address.port}`;
+      const held = byAddress.get(key) ?? { address, blocks: [] };
+      held.blocks.push(block);
+      byAddress.set(key, held);
+    }
+  }
+  const groups = new Map<string, { addresses: ListenAddress[]; blocks: ReadyBlock[] }>();
+  for (const { address, blocks: served } of byAddress.values()) {
+    const key = served.map((block) => blocks.indexOf(block)).join(" ");
+    const group = groups.get(key) ?? { addresses: [], blocks: served };
+    group.addresses.push(address);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
+}
+
+async function listen(groups: readonly Group[], listeners: Listener[], metrics: Metrics, log: Log): Promise<ListenAddress[]> {
+  const bound: ListenAddress[] = [];
+  for (const { addresses, responder } of groups) {
+    for (const address of addresses) {
+      const { udp, tcp } = await bindPair(address, {
+        udp: (at) => udpListener({ ...at, responder, log, metrics }),
+        tcp: (at) => tcpListener({ ...at, responder, log, metrics }),
+      });
+      listeners.push(udp, tcp);
+      bound.push(udp.bound);
+    }
+  }
+  return bound;
+}
+
+function tell(log: Log, finding: Finding): void {
+  const text = formatFinding(finding);
+  if (finding.severity === "error") log.error(text);
+  else log.warning(text);
+}
+
+// `dns://:53`, as CoreDNS labels its servers.
+function serverLabel(block: ReadyBlock): string {
+  const { address, port } = block.listen[0] ?? { address: "", port: 0 };
+  return `dns://${address.includes(":") ? `[${address}]` : address}:${port}`;
+}
+
+function zoneLines(block: ReadyBlock): string[] {
+  return block.plan.keys.flatMap(({ zone, port }) =>
+    block.listen
+      .filter((address) => port === undefined || address.port === port)
+      .map((address) => `${formatName(zone)}:${address.port}${address.address === "" ? "" : ` on ${address.address}`}`),
+  );
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
