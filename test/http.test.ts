@@ -1,0 +1,130 @@
+// The HTTP endpoints: shared addresses, methods, bounds, and errors that name the address.
+
+import { expect } from "chai";
+import { request as httpRequest } from "node:http";
+import { createServer, type AddressInfo } from "node:net";
+
+import { NdotsError } from "../src/errors.ts";
+import { createHttpServers, type HttpRoute } from "../src/http.ts";
+import { fakeLog } from "./helpers/fake-host.ts";
+
+const route = (path: string, body: string, port = 0): HttpRoute => ({
+  host: "127.0.0.1",
+  port,
+  path,
+  handle: () => ({ status: 200, body }),
+});
+
+async function ask(port: number, path: string, init: RequestInit = {}): Promise<{ status: number; body: string; headers: Headers }> {
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, init);
+  return { status: response.status, body: await response.text(), headers: response.headers };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+describe("http", () => {
+  it("serves several paths at one address, the first of a path that is added twice", async () => {
+    const port = await freePort();
+    const servers = createHttpServers(fakeLog());
+    servers.add(route("/health", "OK", port));
+    servers.add(route("/ready", "ready", port));
+    servers.add(route("/ready", "again", port));
+    await servers.start();
+    try {
+      expect(servers.addresses).to.deep.equal([{ address: "127.0.0.1", port, paths: ["/health", "/ready"] }]);
+      expect(await ask(port, "/health?verbose")).to.include({ status: 200, body: "OK" });
+      expect(await ask(port, "/ready")).to.include({ status: 200, body: "ready" });
+      expect((await ask(port, "/health")).headers.get("content-type")).to.equal("text/plain; charset=utf-8");
+    } finally {
+      await servers.stop();
+    }
+    expect(servers.addresses).to.deep.equal([]);
+  });
+
+  it("answers HEAD without a body, other methods with 405, other paths with 404", async () => {
+    const servers = createHttpServers(fakeLog());
+    servers.add(route("/health", "OK"));
+    await servers.start();
+    const port = servers.addresses[0]?.port ?? 0;
+    try {
+      const head = await ask(port, "/health", { method: "HEAD" });
+      expect(head).to.include({ status: 200, body: "" });
+      expect(head.headers.get("content-length")).to.equal("2");
+      const post = await ask(port, "/health", { method: "POST", body: "x" });
+      expect(post.status).to.equal(405);
+      expect(post.headers.get("allow")).to.equal("GET, HEAD");
+      expect((await ask(port, "/nothing")).status).to.equal(404);
+    } finally {
+      await servers.stop();
+    }
+  });
+
+  it("passes the Accept header on, and turns what a route throws into 500", async () => {
+    const log = fakeLog();
+    const servers = createHttpServers(log);
+    servers.add({
+      host: "127.0.0.1",
+      port: 0,
+      path: "/metrics",
+      handle: ({ accept }) =>
+        accept === "text/plain" ? { status: 200, body: "yes", contentType: "text/x" } : Promise.reject(new Error("broken")),
+    });
+    await servers.start();
+    const port = servers.addresses[0]?.port ?? 0;
+    try {
+      const answer = await ask(port, "/metrics", { headers: { accept: "text/plain" } });
+      expect(answer.headers.get("content-type")).to.equal("text/x");
+      expect((await ask(port, "/metrics")).status).to.equal(500);
+      expect(log.lines).to.deep.equal(["[ERROR] HTTP /metrics: Error: broken"]);
+    } finally {
+      await servers.stop();
+    }
+  });
+
+  it("opens all addresses or none, and says which one is taken", async () => {
+    const holder = createServer();
+    await new Promise<void>((resolve) => holder.listen(0, "127.0.0.1", resolve));
+    const { port } = holder.address() as AddressInfo;
+    const servers = createHttpServers(fakeLog());
+    servers.add(route("/health", "OK"));
+    servers.add(route("/ready", "OK", port));
+    const error: unknown = await servers.start().catch((reason: unknown) => reason);
+    holder.close();
+    expect(error).to.be.instanceOf(NdotsError);
+    expect(error).to.include({
+      code: "NDOTS_ERR_LISTEN",
+      message: `/ready: can't listen on 127.0.0.1:${port} (TCP): the address is in use`,
+    });
+    expect(servers.addresses).to.deep.equal([]);
+  });
+
+  it("stops at once although a connection is kept alive, and twice", async () => {
+    const servers = createHttpServers(fakeLog());
+    servers.add(route("/health", "OK"));
+    await servers.start();
+    const port = servers.addresses[0]?.port ?? 0;
+    await new Promise<void>((resolve, reject) => {
+      const request = httpRequest({ host: "127.0.0.1", port, path: "/health", headers: { connection: "keep-alive" } }, (response) => {
+        response.resume().once("end", resolve);
+      });
+      request.once("error", reject).end();
+    });
+    const startedMs = performance.now();
+    await Promise.all([servers.stop(), servers.stop()]);
+    await servers.stop();
+    expect(performance.now() - startedMs).to.be.below(900);
+  });
+
+  it("opens nothing when there is nothing to serve", async () => {
+    const servers = createHttpServers(fakeLog());
+    await servers.start();
+    expect(servers.addresses).to.deep.equal([]);
+    await servers.stop();
+  });
+});
