@@ -1,0 +1,85 @@
+// `ndots check`: every finding with its place, for people and for programs.
+
+import { expect } from "chai";
+import { needsPrograms } from "../helpers/needs.ts";
+import { cli, ndots, startProcess, temporaryFolder } from "../helpers/ndots-process.ts";
+
+const GOOD = ".:1053 {\n    whoami\n}\n";
+const WRONG = ".:1053 {\n    whoami\n    erors\n    kubernets cluster.local\n}\n";
+const WARNED = ".:1053 {\n    whoami\n    pprof\n}\n";
+const SERVICE = "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  ports:\n  - port: 80\n";
+const WRONG_SERVICE = "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  ports:\n  - port: 80000\n";
+
+describe("ndots check", () => {
+  it("says nothing of a Corefile without faults and exits 0", async () => {
+    using folder = temporaryFolder({ Corefile: GOOD });
+    expect(await ndots(["check"], { cwd: folder.path })).to.include({ code: 0, stdout: "", stderr: "" });
+  });
+
+  it("tells every error with file and line, and exits 1", async () => {
+    using folder = temporaryFolder({ "etc/Corefile": WRONG });
+    const { code, stdout } = await ndots(["check", "-conf", "etc/Corefile"], { cwd: folder.path });
+    expect(stdout).to.match(/^etc\/Corefile:3(:\d+)?: .*'erors'/m);
+    expect(stdout).to.match(/kubernets/);
+    expect(stdout).to.not.include("\u001b");
+    expect(code).to.equal(1);
+  });
+
+  it("a warning is told and does not fail", async () => {
+    using folder = temporaryFolder({ Corefile: WARNED });
+    const { code, stdout } = await ndots(["check"], { cwd: folder.path });
+    expect(stdout).to.match(/^Corefile:3(:\d+)?: warning: /m);
+    expect(code).to.equal(0);
+  });
+
+  it("reads the Corefile from standard input", async () => {
+    const { code, stdout } = await ndots(["check", "-conf", "stdin"], { stdin: WRONG });
+    expect(stdout).to.match(/^stdin:3/m);
+    expect(code).to.equal(1);
+  });
+
+  it("-o json gives the findings as data", async () => {
+    const { code, stdout } = await ndots(["check", "-conf", "stdin", "-o", "json"], { stdin: WRONG });
+    const report = JSON.parse(stdout) as { findings: { file: string; line: number; severity: string; message: string }[]; errors: number };
+    expect(report.errors).to.be.greaterThan(0);
+    expect(report.findings[0]).to.include({ file: "stdin", line: 3, severity: "error" });
+    expect(code).to.equal(1);
+  });
+
+  it("checks manifests alone", async () => {
+    using folder = temporaryFolder({ "good/web.yaml": SERVICE, "bad/web.yaml": WRONG_SERVICE, Corefile: WRONG });
+    expect(await ndots(["check", "--manifests", "good"], { cwd: folder.path })).to.include({ code: 0, stdout: "" });
+    const wrong = await ndots(["check", "--manifests", "good", "bad"], { cwd: folder.path });
+    expect(wrong.stdout).to.match(/^bad\/web\.yaml:7:\d+: .*80000/m);
+    expect(wrong.code).to.equal(1);
+  });
+
+  it("tells what a Corefile's own manifests have, once", async () => {
+    using folder = temporaryFolder({
+      "k8s/web.yaml": WRONG_SERVICE,
+      Corefile: ".:1053 {\n    kubernetes cluster.local {\n        manifests k8s\n    }\n}\n",
+    });
+    const { code, stdout } = await ndots(["check", "-conf", "Corefile", "--manifests", "k8s"], { cwd: folder.path });
+    expect(stdout.match(/80000/g)).to.have.lengthOf(1);
+    expect(code).to.equal(1);
+  });
+
+  it("colours findings on a terminal, unless NO_COLOR is set", async function () {
+    needsPrograms(this, "script");
+    using folder = temporaryFolder({ Corefile: WRONG });
+    const onTerminal = async (NO_COLOR: string): Promise<string> => {
+      const args = ["-qec", `"${process.execPath}" "${cli}" check`, "/dev/null"];
+      await using running = startProcess("script", args, { cwd: folder.path, env: { NO_COLOR, TERM: "xterm" } });
+      return (await running.ended).stdout;
+    };
+    expect(await onTerminal("")).to.include("\u001b[31mCorefile:3");
+    expect(await onTerminal("1")).to.not.include("\u001b");
+  });
+
+  it("a reader that goes away is no fault", async () => {
+    using folder = temporaryFolder({ Corefile: WRONG });
+    const pipe = `"${process.execPath}" "${cli}" check | true`;
+    await using running = startProcess("/bin/sh", ["-c", pipe], { cwd: folder.path });
+    expect(await running.ended).to.include({ code: 0, stderr: "" });
+  });
+});
