@@ -109,7 +109,7 @@ const CHUNK_BYTES = 4 * 1024 * 1024; // grows by what 20,000 names need; an entr
 const UNITS_PER_CHUNK = CHUNK_BYTES / UNIT_BYTES;
 const FIRST_SLOTS = 1024;
 /** Answers longer than this are left to the chain: they fit no UDP packet, and an entry must fit a chunk. */
-export const MAX_BODY_BYTES = 16 * 1024;
+export const MAX_BODY_BYTES: number = 16 * 1024;
 
 const FREE = 0;
 const DELETED = -1;

@@ -9,7 +9,7 @@ import type { Token } from "./tokens.ts";
 import { parseZone } from "./zones.ts";
 
 /** The transports that a key may name, with their ports. */
-export const schemes = { dns: 53, tls: 853, quic: 853, https: 443, https3: 443, grpc: 443 } as const satisfies Record<string, number>;
+export const schemes = { dns: 53, tls: 853, quic: 853, https: 443, https3: 443, grpc: 443 } as const;
 export type Scheme = keyof typeof schemes;
 
 export interface ServerKey extends Position {

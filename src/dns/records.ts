@@ -18,10 +18,10 @@ export const RRTypes = {
   DNSKEY: 48, DHCID: 49, NSEC3: 50, NSEC3PARAM: 51, TLSA: 52, SMIMEA: 53, CDS: 59, CDNSKEY: 60, OPENPGPKEY: 61, CSYNC: 62,
   ZONEMD: 63, SVCB: 64, HTTPS: 65, SPF: 99, EUI48: 108, EUI64: 109, TKEY: 249, TSIG: 250, IXFR: 251, AXFR: 252, MAILB: 253,
   MAILA: 254, ANY: 255, URI: 256, CAA: 257,
-} as const satisfies Record<string, RRType>;
+} as const;
 
 /** The RR classes (RFC 1035 §3.2.4, RFC 2136 §2.4). */
-export const RRClasses = { IN: 1, CS: 2, CH: 3, HS: 4, NONE: 254, ANY: 255 } as const satisfies Record<string, RRClass>;
+export const RRClasses = { IN: 1, CS: 2, CH: 3, HS: 4, NONE: 254, ANY: 255 } as const;
 
 /** All records of one owner and type (RFC 2181 §5). `rdata` is never empty, in the order in which it is sent. */
 export interface RecordSet {
