@@ -82,7 +82,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     registry: server.registry,
     findings: server.findings,
     async query(name, type = "A") {
-      const answer = await server.ask(buildQuery(name, type));
+      const answer = await server.ask(buildQuery(name, type), "tcp");
       if (answer === undefined) throw new NdotsError("NDOTS_ERR_CLOSED", "the server gave no answer");
       return readResult(answer);
     },

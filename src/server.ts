@@ -26,6 +26,8 @@ export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | 
   readonly log: Log;
   /** A manifest that is wrong at start ends the start. */
   readonly strict: boolean;
+  /** `off` answers everything through the plugin chain (`on`). For tests: both must say the same. */
+  readonly table?: "on" | "off";
 }
 
 export interface Server {
@@ -41,8 +43,8 @@ export interface Server {
   readonly zoneLines: readonly string[];
   /** Bytes of the answer tables. */
   readonly tableBytes: number;
-  /** Answers a packet as the first address would over TCP, without a socket; undefined: it would send nothing. */
-  ask(packet: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Answers a packet as the first address would, without a socket; undefined: it would send nothing. */
+  ask(packet: Uint8Array, transport: "udp" | "tcp"): Promise<Uint8Array | undefined>;
   /** Resolves when the answer tables hold every name. For tests and benchmarks. */
   settled(): Promise<void>;
   /**
@@ -84,7 +86,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     await http.start();
     for (const instance of instancesOf(setup.blocks)) await instance.start?.();
     await setup.registries.run(stopping.signal);
-    for (const { compiler } of answering.groups) compiler.start();
+    if (options.table !== "off") for (const { compiler } of answering.groups) compiler.start();
     const errors = foundAtStart.filter((finding) => finding.severity === "error");
     if (options.strict && errors.length > 0) throw new FindingsError("NDOTS_ERR_MANIFEST", errors);
   } catch (error) {
@@ -103,9 +105,9 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     get tableBytes() {
       return answering.groups.reduce((sum, { table }) => sum + table.bytes, 0);
     },
-    async ask(packet) {
+    async ask(packet, transport) {
       const io = new Exchange(MAX_MESSAGE_BYTES);
-      Object.assign(io, { in: packet, inEnd: packet.length, transport: "tcp", receivedAtMs: performance.now() });
+      Object.assign(io, { in: packet, inEnd: packet.length, transport, receivedAtMs: performance.now() });
       Object.assign(io, { remoteAddress: "127.0.0.1", localAddress: "127.0.0.1" });
       const answer = await (answering.groups[0] as Group).responder.respond(io);
       if (typeof answer !== "number") return answer;

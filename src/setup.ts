@@ -3,6 +3,7 @@
 
 import { readBlocks, type PlannedBlock } from "./config/blocks.ts";
 import { diskFiles, parseCorefile } from "./config/corefile.ts";
+import { checkOverlaps, portOf } from "./config/server-keys.ts";
 import type { NamedInstance } from "./chain.ts";
 import { FindingsError, type Finding } from "./errors.ts";
 import type { HttpRoute } from "./http.ts";
@@ -68,6 +69,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
   const blocks: ReadyBlock[] = [];
   const setup: Setup = { blocks, registries, life, findings, onFinding: (finding) => void findings.push(finding) };
   for (const plan of planned.blocks) blocks.push(await setUpBlock(plan));
+  findings.push(...checkOverlaps(planned.blocks, options.port, (plan) => boundAddresses(blocks, plan)));
   refuseErrors(findings);
   return setup;
 
@@ -104,13 +106,17 @@ function refuseErrors(findings: readonly Finding[]): void {
   if (findings.some((finding) => finding.severity === "error")) throw new FindingsError("NDOTS_ERR_CONFIG", findings);
 }
 
+function boundAddresses(blocks: readonly ReadyBlock[], plan: PlannedBlock): readonly string[] {
+  return blocks.find((block) => block.plan === plan)?.instances.flatMap(({ instance }) => instance.listen ?? []) ?? [];
+}
+
 function listenAddresses(
   plan: PlannedBlock,
   instances: readonly NamedInstance[],
   options: Pick<SetupOptions, "port" | "address">,
 ): ListenAddress[] {
   const bound = instances.flatMap(({ instance }) => instance.listen ?? []);
-  const ports = new Set(plan.keys.map((key) => key.port ?? options.port));
+  const ports = new Set(plan.keys.map((key) => portOf(key, options.port)));
   return (bound.length > 0 ? bound : [options.address]).flatMap((address) => [...ports].map((port) => ({ address, port })));
 }
 
