@@ -3,7 +3,7 @@
 
 import { isWithin, parentOf, readName, type Name } from "./name.ts";
 import { RRTypes, type Rdata, type RecordSet, type RRType } from "./records.ts";
-import type { Node, Zone } from "./zone.ts";
+import type { Node, Zone, ZoneCut } from "./zone.ts";
 
 /** What a zone says to a question. `answer` holds the CNAMEs that led there, and then the rrset asked for. */
 export type Lookup =
@@ -14,6 +14,8 @@ export type Lookup =
   | { readonly kind: "nodata"; readonly answer: readonly RecordSet[]; readonly zone: Zone }
   /** The name does not exist in `zone`; `reason` is "" where none is known. */
   | { readonly kind: "nxdomain"; readonly answer: readonly RecordSet[]; readonly zone: Zone; readonly reason: string }
+  /** Another zone's name: a referral, NOERROR without AA, `cut.ns` in authority and `cut.glue` in additional. */
+  | { readonly kind: "delegation"; readonly answer: readonly RecordSet[]; readonly cut: ZoneCut }
   /** Not this zone's business: ask the rest of the chain. */
   | { readonly kind: "ask" };
 
@@ -25,6 +27,9 @@ const MAX_HOPS = 10;
 export function lookup(zone: Zone, qname: Name, qtype: RRType): Lookup {
   const node = zone.node(qname);
   if (node === undefined) return { kind: "nxdomain", answer: NONE, zone, reason: reasonOf(zone, qname) };
+  const { cut } = node;
+  // DS is the one type that the parent's side of a cut answers (RFC 4035 §3.1.4.1).
+  if (cut !== undefined && (qtype !== RRTypes.DS || qname !== cut.ns.owner)) return { kind: "delegation", answer: NONE, cut };
   if (node.absent !== undefined) return { kind: "nxdomain", answer: NONE, zone, reason: node.absent };
   const cname = rrsetOf(node, RRTypes.CNAME);
   if (node.alias !== undefined && cname !== undefined && qtype !== RRTypes.CNAME) {

@@ -1,7 +1,8 @@
 import { expect } from "chai";
+import { chase, lookup } from "../../src/dns/lookup.ts";
 import { createZone } from "../../src/dns/map-zone.ts";
 import { formatName, parseName } from "../../src/dns/name.ts";
-import { formatRecord, parseRecordSets } from "../../src/dns/text.ts";
+import { formatRecord, parseRecordSets, typeOf } from "../../src/dns/text.ts";
 import type { RecordSet } from "../../src/dns/records.ts";
 import type { Zone } from "../../src/dns/zone.ts";
 
@@ -149,6 +150,82 @@ describe("dns/map-zone: what stands at a name", () => {
   });
 
   it("a name outside the zone does not exist", () => expect(at(zone, "example.net.")).to.equal("NXDOMAIN"));
+});
+
+describe("dns/map-zone: what a question is answered", () => {
+  const zone = zoneOf(`
+    @           SOA   ns hostmaster 1 7200 1800 86400 30
+    @           NS    ns
+    @           MX    10 web
+    ns          A     192.0.2.53
+    web         A     192.0.2.1
+    a.b         A     192.0.2.2
+    *.wild      CNAME web
+    into-child  CNAME www.child
+    child       NS    ns.child
+    child       DS    \\# 4 00010d02
+    other       NS    ns
+    ns.child    A     192.0.2.7`);
+
+  const rows: [rule: string, ask: string, kind: string, answer: string[], more?: string[]][] = [
+    ["the rrset asked for", "web.example.org. A", "answer", ["web.example.org. 60 IN A 192.0.2.1"]],
+    [
+      "with addresses of its targets",
+      "example.org. MX",
+      "answer",
+      ["example.org. 60 IN MX 10 web.example.org."],
+      ["web.example.org. 60 IN A 192.0.2.1"],
+    ],
+    ["a type that is not there gives NODATA", "web.example.org. AAAA", "nodata", []],
+    ["an empty non-terminal gives NODATA", "b.example.org. A", "nodata", []],
+    ["a missing name gives NXDOMAIN", "x.example.org. A", "nxdomain", []],
+    [
+      "a wildcard's alias is followed",
+      "x.wild.example.org. A",
+      "answer",
+      ["x.wild.example.org. 60 IN CNAME web.example.org.", "web.example.org. 60 IN A 192.0.2.1"],
+    ],
+    ["a wildcard's own name too", "*.wild.example.org. CNAME", "answer", ["*.wild.example.org. 60 IN CNAME web.example.org."]],
+    [
+      "a zone cut gives a referral",
+      "child.example.org. NS",
+      "delegation",
+      [],
+      ["child.example.org. 60 IN NS ns.child.example.org.", "ns.child.example.org. 60 IN A 192.0.2.7"],
+    ],
+    [
+      "so do glue and all else below it",
+      "ns.child.example.org. A",
+      "delegation",
+      [],
+      ["child.example.org. 60 IN NS ns.child.example.org.", "ns.child.example.org. 60 IN A 192.0.2.7"],
+    ],
+    [
+      "DS at the cut is answered here (RFC 4035 §3.1.4.1)",
+      "child.example.org. DS",
+      "answer",
+      ["child.example.org. 60 IN DS \\# 4 00010d02"],
+    ],
+    ["and its absence too", "other.example.org. DS", "nodata", []],
+    [
+      "an alias that leads below a cut ends in the referral",
+      "into-child.example.org. A",
+      "delegation",
+      ["into-child.example.org. 60 IN CNAME www.child.example.org."],
+      ["child.example.org. 60 IN NS ns.child.example.org.", "ns.child.example.org. 60 IN A 192.0.2.7"],
+    ],
+  ];
+  for (const [rule, ask, kind, answer, more = []] of rows) {
+    it(`${rule}: ${ask}`, () => {
+      const [name = "", typeText = ""] = ask.split(" ");
+      const type = typeOf(typeText) ?? 0;
+      const found = chase([zone], lookup(zone, parseName(name), type), type);
+      expect(found.kind).to.equal(kind);
+      expect("answer" in found ? lines(found.answer) : []).to.deep.equal(answer);
+      const besides = found.kind === "delegation" ? [found.cut.ns, ...found.cut.glue] : found.kind === "answer" ? found.additional : [];
+      expect(lines(besides)).to.deep.equal(more);
+    });
+  }
 });
 
 describe("dns/map-zone: the SOA of negative answers", () => {
