@@ -3,7 +3,8 @@
 // workloads, and evaluates selectors. No I/O; manifests.ts feeds it. An edit costs what it touches: Services and Pods
 // find each other over an index by label pair.
 //
-//   entries      kind/ns/name → every manifest of that name; the first in sorted order is applied
+//   applied      kind/ns/name → the manifest that counts: of several the first in sorted order
+//   rivals       kind/ns/name → all manifests of that name, where there are several (or a change is pending)
 //   services     ns/name → what belongs to one Service: manifest, slices, legacy Endpoints, what the registry was told
 //   neighbours   namespace → label pair → Pods that have it, Services that look for it
 
@@ -46,11 +47,6 @@ export interface ManifestCluster {
   chosen(): Readonly<Record<string, readonly string[]>>;
 }
 
-interface Entry {
-  applied: Manifest | undefined;
-  readonly claims: Manifest[];
-}
-
 interface ServiceState {
   readonly key: string;
   wanted: ManifestService | undefined;
@@ -64,13 +60,15 @@ interface ServiceState {
   toldSlices: readonly EndpointSlice[];
 }
 
-interface PodState {
-  placed: PlacedPod | undefined;
+interface PodState extends PlacedPod {
+  pod: ManifestPod;
+  addresses: readonly string[];
+  gone: boolean;
   told: Pod | undefined;
 }
 
 interface Neighbours {
-  readonly pods: Map<string, Set<PlacedPod>>;
+  readonly pods: Map<string, Set<PodState>>;
   readonly services: Map<string, Set<ServiceState>>;
 }
 
@@ -90,7 +88,8 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
   checkDisjoint(serviceRanges, podRanges);
   const clusterIPs = createClusterIPs(serviceRanges, options.remembered);
   const podAddresses = createAllocator(podRanges);
-  const entries = new Map<string, Entry>();
+  const applied = new Map<string, Manifest>();
+  const rivals = new Map<string, readonly Manifest[]>();
   const services = new Map<string, ServiceState>();
   const pods = new Map<string, PodState>();
   const neighbours = new Map<string, Neighbours>();
@@ -102,7 +101,7 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
   const reported = new WeakMap<Manifest, Manifest>();
   const noted = new WeakSet<Manifest>();
 
-  const dirtyEntries = new Set<string>();
+  const dirtyNames = new Set<string>();
   const dirtyWorkloads = new Set<string>();
   const dirtyPods = new Set<string>();
   const dirtyServices = new Set<ServiceState>();
@@ -110,7 +109,7 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
 
   function* settle(): Generator<readonly Change[], void> {
     const made: ManifestPod[] = [];
-    yield* paced(dirtyEntries, applyEntry);
+    yield* paced(dirtyNames, applyWinner);
     yield* paced([...dirtyWorkloads].sort(), (key) => made.push(...renewWorkload(key)));
     yield* paced(made, (pod) => putPod(pod, podKey(pod)));
     yield* acceptServices();
@@ -118,21 +117,27 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
     yield* batched(dirtyPods, tellPod);
     yield* batched(dirtyServices, tellService);
     yield ended;
-    for (const set of [dirtyEntries, dirtyWorkloads, dirtyPods, dirtyServices, dirtyNamespaces]) set.clear();
+    for (const set of [dirtyNames, dirtyWorkloads, dirtyPods, dirtyServices, dirtyNamespaces]) set.clear();
   }
 
-  function applyEntry(key: string): void {
-    const entry = entries.get(key);
-    if (entry === undefined) return;
-    entry.claims.sort((a, b) => comparePlaces(a.at, b.at));
-    const [winner, ...losers] = entry.claims;
+  function applyWinner(key: string): void {
+    const before = applied.get(key);
+    const [winner, ...losers] = [...claimsOf(key)].sort((a, b) => comparePlaces(a.at, b.at));
     for (const loser of losers) reportDuplicate(loser, winner as Manifest);
-    if (winner === undefined) entries.delete(key);
-    if (winner === entry.applied) return;
-    if (entry.applied !== undefined) countIn(entry.applied, -1);
-    if (winner !== undefined) countIn(winner, 1);
-    apply(entry.applied, winner);
-    entry.applied = winner;
+    if (losers.length === 0) rivals.delete(key);
+    if (winner === before) return;
+    if (before !== undefined) countIn(before, -1);
+    if (winner === undefined) applied.delete(key);
+    else {
+      countIn(winner, 1);
+      applied.set(key, winner);
+    }
+    apply(before, winner);
+  }
+
+  function claimsOf(key: string): readonly Manifest[] {
+    const winner = applied.get(key);
+    return rivals.get(key) ?? (winner === undefined ? [] : [winner]);
   }
 
   function reportDuplicate(loser: Manifest, winner: Manifest): void {
@@ -213,57 +218,68 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
       const count = (owned.get(key) ?? 0) + step;
       if (count === 0) owned.delete(key);
       else owned.set(key, count);
-      if (entries.has(key)) dirtyWorkloads.add(key);
+      if (applied.has(key)) dirtyWorkloads.add(key);
     }
   }
 
   /** Takes back the Pods that a workload no longer stands for; gives those it stands for now. */
   function renewWorkload(key: string): readonly ManifestPod[] {
-    const workload = entries.get(key)?.applied as ManifestWorkload | undefined;
+    const workload = applied.get(key) as ManifestWorkload | undefined;
     const belongsToOther = workload?.kind === "ReplicaSet" && workload.owner?.startsWith("Deployment/") === true;
     const now = workload === undefined || belongsToOther || owned.has(key) ? [] : podsOf(workload);
     const names = new Set(now.map(podKey));
     for (const pod of podsOfWorkload.get(key) ?? []) {
       // A manifest's own Pod of that name is not the workload's to take away.
-      if (!names.has(podKey(pod)) && pods.get(podKey(pod))?.placed?.pod === pod) putPod(undefined, podKey(pod));
+      if (!names.has(podKey(pod)) && pods.get(podKey(pod))?.pod === pod) putPod(undefined, podKey(pod));
     }
     if (now.length > 0) podsOfWorkload.set(key, now);
     else podsOfWorkload.delete(key);
-    return now.filter((pod) => entries.get(keyOfManifest(pod))?.applied === undefined);
+    return now.filter((pod) => !applied.has(keyOfManifest(pod)));
   }
 
   function putPod(pod: ManifestPod | undefined, key: string): void {
-    const state = pods.get(key) ?? { placed: undefined, told: undefined };
-    pods.set(key, state);
     dirtyPods.add(key);
-    const before = state.placed;
-    if (before !== undefined) {
-      indexPod(before, "remove");
-      if (pod?.addresses !== undefined || pod === undefined) for (const address of before.addresses) podAddresses.release(key, address);
+    const state = pods.get(key);
+    const hasOwn = state !== undefined && !state.gone && state.pod.addresses === undefined;
+    if (state !== undefined && !state.gone) {
+      indexPod(state, "remove");
+      if (!(hasOwn && pod !== undefined && pod.addresses === undefined))
+        for (const address of state.addresses) podAddresses.release(key, address);
     }
-    state.placed = pod === undefined ? undefined : { pod, addresses: addressesFor(pod, key, before) };
-    if (state.placed !== undefined) indexPod(state.placed, "add");
+    if (pod === undefined) {
+      if (state !== undefined) state.gone = true;
+      return;
+    }
+    const addresses = hasOwn && pod.addresses === undefined ? state.addresses : addressesFor(pod, key);
+    const next: PodState = state ?? { pod, addresses, gone: false, told: undefined };
+    Object.assign(next, { pod, addresses, gone: false });
+    pods.set(key, next);
+    indexPod(next, "add");
   }
 
-  function addressesFor(pod: ManifestPod, key: string, before: PlacedPod | undefined): readonly string[] {
+  function addressesFor(pod: ManifestPod, key: string): readonly string[] {
     if (pod.addresses !== undefined) {
       for (const address of pod.addresses) podAddresses.claim(key, address);
       return pod.addresses;
     }
-    if (before !== undefined && before.pod.addresses === undefined) return before.addresses;
-    return podRanges.flatMap((range) => podAddresses.allocate(key, range) ?? exhausted(pod, range));
+    const addresses: string[] = [];
+    for (const range of podRanges) {
+      const address = podAddresses.allocate(key, range);
+      if (address === undefined) exhausted(pod, range);
+      else addresses.push(address);
+    }
+    return addresses.slice();
   }
 
-  function exhausted(pod: ManifestPod, range: AddressRange): readonly string[] {
+  function exhausted(pod: ManifestPod, range: AddressRange): void {
     const message = `Pod "${podKey(pod)}" gets no address: pod_cidr ${range.cidr} is full (${range.size} addresses)`;
     options.onFinding({ ...pod.at, severity: "error", message });
-    return [];
   }
 
-  function indexPod(placed: PlacedPod, verb: "add" | "remove"): void {
+  function indexPod(placed: PodState, verb: "add" | "remove"): void {
     const near = neighboursOf(placed.pod.namespace);
     for (const pair of pairsOf(placed.pod.labels)) {
-      const sharing = near.pods.get(pair) ?? new Set();
+      const sharing = near.pods.get(pair) ?? new Set<PodState>();
       if (verb === "add") near.pods.set(pair, sharing.add(placed));
       else if (sharing.delete(placed) && sharing.size === 0) near.pods.delete(pair);
       for (const state of near.services.get(pair) ?? []) {
@@ -355,14 +371,13 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
   }
 
   function tellPod(key: string): readonly Change[] {
-    const state = pods.get(key) as PodState;
-    const { placed, told } = state;
-    if (placed === undefined) pods.delete(key);
-    if (options.pods === "drop") return [];
-    if (placed === undefined) return told === undefined ? [] : [{ verb: "delete", object: told }];
-    const { namespace, name, gone } = placed.pod;
-    const object: Pod = { kind: "Pod", namespace, name, addresses: gone ? [] : placed.addresses };
-    if (isDeepStrictEqual(object, told)) return [];
+    const state = pods.get(key);
+    if (state?.gone === true) pods.delete(key);
+    if (state === undefined || options.pods === "drop") return [];
+    if (state.gone) return state.told === undefined ? [] : [{ verb: "delete", object: state.told }];
+    const { namespace, name, gone } = state.pod;
+    const object: Pod = { kind: "Pod", namespace, name, addresses: gone ? [] : state.addresses };
+    if (isDeepStrictEqual(object, state.told)) return [];
     state.told = object;
     return [{ verb: "upsert", object }];
   }
@@ -393,7 +408,7 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
     manual.sort((a, b) => (a.name < b.name ? -1 : 1));
     if (service.selector !== undefined) {
       const { selector } = service;
-      const candidates = neighboursOf(service.namespace).pods.get(state.pair as string) ?? new Set();
+      const candidates = neighboursOf(service.namespace).pods.get(state.pair as string) ?? new Set<PodState>();
       const selected = [...candidates].filter(({ pod }) => selects(selector, pod.labels));
       selected.sort((a, b) => (a.pod.name < b.pod.name ? -1 : 1));
       return [...slicesOf(service, selected, clusterIPs.families(service)), ...manual];
@@ -419,17 +434,16 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
     replace(before, after) {
       for (const object of before) {
         const key = keyOfManifest(object);
-        const claims = entries.get(key)?.claims;
-        const at = claims?.indexOf(object) ?? -1;
-        if (at >= 0) claims?.splice(at, 1);
-        dirtyEntries.add(key);
+        rivals.set(
+          key,
+          claimsOf(key).filter((other) => other !== object),
+        );
+        dirtyNames.add(key);
       }
       for (const object of after) {
         const key = keyOfManifest(object);
-        const entry = entries.get(key) ?? { applied: undefined, claims: [] };
-        entries.set(key, entry);
-        entry.claims.push(object);
-        dirtyEntries.add(key);
+        rivals.set(key, [...claimsOf(key), object]);
+        dirtyNames.add(key);
       }
     },
   };

@@ -16,16 +16,22 @@ const POLL_COST_FACTOR = 50;
 /** Looked at together: enough to hide latency, little enough to leave the thread pool to others. */
 const STATS_AT_ONCE = 16;
 
+export interface SeenFile {
+  /** What the content is known by without reading it: time, size, inode. */
+  readonly identity: string;
+  readonly bytes: number;
+}
+
 export interface Listing {
-  /** Path as reported → what its content is known by: time, size, inode. */
-  readonly files: ReadonlyMap<string, string>;
+  /** By path, as reported. */
+  readonly files: ReadonlyMap<string, SeenFile>;
   /** Paths that could not be listed, and why. */
   readonly problems: ReadonlyMap<string, string>;
 }
 
 /** The manifest files under the paths, each a file or a folder, in sorted order. Never rejects. */
 export async function listManifestFiles(paths: readonly string[]): Promise<Listing> {
-  const files = new Map<string, string>();
+  const files = new Map<string, SeenFile>();
   const problems = new Map<string, string>();
   for (const path of paths) {
     try {
@@ -52,13 +58,12 @@ export async function listManifestFiles(paths: readonly string[]): Promise<Listi
   return { files: new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1))), problems };
 }
 
-/** What a file's content is known by; undefined if it is no regular file (a FIFO would block the reader for good). */
-export async function identify(path: string): Promise<string | undefined> {
+/** Undefined if it is no regular file (a FIFO would block the reader for good). */
+export async function identify(path: string): Promise<SeenFile | undefined> {
   try {
-    const { mtimeNs, size, ino, dev } = await stat(path, { bigint: true }).then((entry) =>
-      entry.isFile() ? entry : Promise.reject(new Error("no file")),
-    );
-    return `${mtimeNs}:${size}:${ino}:${dev}`;
+    const entry = await stat(path, { bigint: true });
+    if (!entry.isFile()) return undefined;
+    return { identity: `${entry.mtimeNs}:${entry.size}:${entry.ino}:${entry.dev}`, bytes: Number(entry.size) };
   } catch {
     return undefined;
   }

@@ -83,12 +83,21 @@ const MAX_FINDINGS = 100;
 
 /** Everything a file says. Never throws. */
 export function parseManifests({ file, text, namespace }: ManifestText, intern: Intern): ParsedManifests {
-  const { documents, findings: faults } = readDocuments(text);
-  const findings: Finding[] = faults.map(({ line, column, message }) => ({ file, line, column, severity: "error", message }));
+  const findings: Finding[] = [];
   const objects: Manifest[] = [];
   const notes = new Map<string, string>();
-  if (findings.length > 0) return { objects, findings, notes: [] };
-  for (const document of documents) readItems(document, document.value, [], undefined);
+  let isText = true;
+  for (const document of readDocuments(text)) {
+    if ("locate" in document) {
+      readItems(document, document.value, [], undefined);
+      continue;
+    }
+    isText = false;
+    const { line, column, message } = document;
+    if (findings.length < MAX_FINDINGS) findings.push({ file, line, column, severity: "error", message });
+  }
+  // A syntax error refuses the file: what the parser made of the rest need not be what its author meant.
+  if (!isText) return { objects: [], findings, notes: [] };
   return { objects, findings, notes: [...notes.values()] };
 
   function readItems(document: TextDocument, value: unknown, base: Path, listed: string | undefined): void {

@@ -1,8 +1,9 @@
-// Reads one manifest file: refused by its size before it is opened, parsed here when small, in a short-lived worker
-// thread when large, so that answers go on. Called by manifests.ts, one file at a time.
+// Reads manifest files: refused by their size before they are opened, parsed here when few and small, in a worker
+// thread when many or large, so that answers go on and the parser's garbage goes with the thread. Called by
+// manifest-folder.ts.
 
 import { createHash } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import type { Finding } from "../errors.ts";
@@ -14,8 +15,12 @@ import { type ParsedManifests, parseManifests } from "./manifest-projection.ts";
 export const MAX_FILE_BYTES: number = 16 * 1024 * 1024;
 // Parsed in the main thread up to here: 32 KiB take about 9 ms (0.27 ms a KiB), and no pause may exceed 20 ms.
 const MAX_INLINE_BYTES = 32 * 1024;
-// A 16 MiB file takes 10–20 s in a worker; what takes longer is an attack on the parser.
-const MAX_PARSE_MS = 60_000;
+// In all: starting a worker takes about as long as this much text.
+const MAX_INLINE_TOTAL_BYTES = 256 * 1024;
+// For one step of the worker. A 16 MiB file takes 10–20 s; what takes longer is an attack on the parser.
+const MAX_STEP_MS = 60_000;
+// A small young generation keeps the worker's memory low; 7 MB in one document need about 300 MiB.
+const WORKER_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 768 };
 
 export type FileContent =
   | { readonly state: "missing" }
@@ -23,92 +28,126 @@ export type FileContent =
   | { readonly state: "refused"; readonly finding: Finding }
   | { readonly state: "read"; readonly hash: string; readonly parsed: ParsedManifests };
 
-export interface ManifestReader {
-  /** `hash` of the content that is known already, if any. Rejects only for bugs. */
-  read(file: string, hash: string | undefined): Promise<FileContent>;
-  /** Ends the worker, if one runs; the reader stays usable. */
-  rest(): Promise<void>;
+/** A file to read, and what is known of it. */
+export interface FileToRead {
+  readonly file: string;
+  readonly bytes: number;
+  /** Of the content that is known already; "" if none is. */
+  readonly hash: string;
 }
 
-/** What the worker is asked: a file, or the next objects of the file before. */
-export type WorkerRequest = { readonly file: string; readonly namespace: string; readonly hash: string | undefined } | "next";
-/** What it answers: about the file, or some of its objects (an empty array: that was all). */
-export type WorkerReply =
-  | { readonly hash: string; readonly parsed: ParsedManifests | undefined }
-  | { readonly objects: readonly Manifest[] };
+/** What the worker is asked: to begin with files, or to go on. */
+export type WorkerRequest = { readonly files: readonly FileToRead[]; readonly namespace: string } | "next";
 
-/** A reader for files whose objects belong to `namespace` unless they say otherwise. */
-export function createManifestReader(namespace: string): ManifestReader {
-  let worker: Worker | undefined;
-  const interned = new Map<string, string>();
-  const intern: Intern = (text) => {
-    const known = interned.get(text);
-    if (known !== undefined) return known;
-    const copy = Buffer.from(text).toString();
-    interned.set(copy, copy);
-    return copy;
-  };
+/** A file, or some of its objects; what is said of the file is the same in all its parts. The worker answers with a few. */
+export interface FilePart {
+  readonly file: string;
+  readonly content: FileContent;
+  readonly objects: readonly Manifest[];
+  readonly isLast: boolean;
+}
 
-  async function readLarge(file: string, hash: string | undefined): Promise<FileContent> {
-    worker ??= startWorker("manifest-worker");
-    const first = await ask(worker, { file, namespace, hash });
-    if (!("parsed" in first)) throw new Error("worker out of step");
-    if (first.parsed === undefined) return { state: "unchanged" };
-    const objects: Manifest[] = [];
-    for (;;) {
-      const more = await ask(worker, "next");
-      if (!("objects" in more) || more.objects.length === 0) break;
-      objects.push(...more.objects);
-    }
-    return { state: "read", hash: first.hash, parsed: { ...first.parsed, objects } };
+/** Reads the files in their order; objects that name no namespace get `namespace`. */
+export async function* readManifestFiles(files: readonly FileToRead[], namespace: string): AsyncGenerator<readonly [string, FileContent]> {
+  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  if (total <= MAX_INLINE_TOTAL_BYTES && files.every(({ bytes }) => bytes <= MAX_INLINE_BYTES)) {
+    const intern = interner();
+    for (const { file, hash } of files) yield [file, readSmall(() => readFileSync(file), file, hash, namespace, intern)];
+    return;
   }
-
-  return {
-    async read(file, hash) {
-      try {
-        const { size } = await stat(file);
-        if (size > MAX_FILE_BYTES) return refused(file, `is ${size} bytes: files over ${MAX_FILE_BYTES} bytes are refused`);
-        if (size > MAX_INLINE_BYTES) return await readLarge(file, hash);
-        const bytes = await readFile(file);
-        const found = hashOf(bytes);
-        if (found === hash) return { state: "unchanged" };
-        return { state: "read", hash: found, parsed: parseBytes(bytes, file, namespace, intern) };
-      } catch (error) {
-        if (codeOf(error) === "ENOENT") return { state: "missing" };
-        await this.rest();
-        return refused(file, `can't be read: ${error instanceof Error ? error.message : String(error)}`);
+  for (const { file, bytes } of files) {
+    if (bytes > MAX_FILE_BYTES) yield [file, refused(file, `is ${bytes} bytes: files over ${MAX_FILE_BYTES} bytes are refused`)];
+  }
+  let left = files.filter(({ bytes }) => bytes <= MAX_FILE_BYTES);
+  while (left.length > 0) {
+    const done = new Set<string>();
+    try {
+      for await (const [file, content] of readInWorker(left, namespace)) {
+        done.add(file);
+        yield [file, content];
       }
-    },
-    async rest() {
-      interned.clear();
-      const ending = worker;
-      worker = undefined;
-      await ending?.terminate();
-    },
-  };
+      return;
+    } catch (error) {
+      // The worker died of a file, the first that is not done; the others have a new one.
+      left = left.filter(({ file }) => !done.has(file));
+      const [victim] = left.splice(0, 1);
+      if (victim === undefined) return;
+      yield [victim.file, refused(victim.file, `can't be read: ${error instanceof Error ? error.message : String(error)}`)];
+    }
+  }
 }
 
-export function hashOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("base64");
+async function* readInWorker(files: readonly FileToRead[], namespace: string): AsyncGenerator<readonly [string, FileContent]> {
+  const worker = startWorker("manifest-worker", WORKER_LIMITS);
+  const intern = interner();
+  try {
+    let objects: Manifest[] = [];
+    for (let request: WorkerRequest = { files, namespace }; ; request = "next") {
+      const parts = await ask(worker, request);
+      if (parts.length === 0) return;
+      for (const part of parts) {
+        for (const object of part.objects) objects.push(compact(object, intern) as Manifest);
+        if (!part.isLast) continue;
+        const { file, content } = part;
+        yield [file, content.state === "read" ? { ...content, parsed: { ...content.parsed, objects: objects.slice() } } : content];
+        objects = [];
+      }
+    }
+  } finally {
+    await worker.terminate();
+  }
 }
 
-/** UTF-8, with or without a byte order mark, as YAML and JSON have it. */
-export function parseBytes(bytes: Uint8Array, file: string, namespace: string, intern: Intern): ParsedManifests {
+/** Reads one file at once. Never throws. */
+export function readSmall(load: () => Uint8Array, file: string, hash: string, namespace: string, intern: Intern): FileContent {
+  let bytes: Uint8Array;
+  try {
+    bytes = load();
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return { state: "missing" };
+    return refused(file, `can't be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const found = createHash("sha256").update(bytes).digest("base64");
+  if (found === hash) return { state: "unchanged" };
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return { objects: [], findings: [{ file, line: 1, column: 0, severity: "error", message: "is not text in UTF-8" }], notes: [] };
+    return refused(file, "is not text in UTF-8");
   }
-  return parseManifests({ file, text, namespace }, intern);
+  return { state: "read", hash: found, parsed: parseManifests({ file, text, namespace }, intern) };
 }
 
-function ask(worker: Worker, request: WorkerRequest): Promise<WorkerReply> {
+// What comes from another thread has a copy of each string for each use, and roomier objects than literals have: this
+// saves a third of the memory.
+function compact(value: unknown, intern: Intern): unknown {
+  if (typeof value === "string") return intern(value);
+  if (Array.isArray(value)) return value.map((item) => compact(item, intern));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, compact(item, intern)]));
+}
+
+function refused(file: string, message: string): FileContent {
+  return { state: "refused", finding: { file, line: 1, column: 0, severity: "error", message } };
+}
+
+function interner(): Intern {
+  const known = new Map<string, string>();
+  return (text) => {
+    const same = known.get(text);
+    if (same !== undefined) return same;
+    const copy = Buffer.from(text).toString();
+    known.set(copy, copy);
+    return copy;
+  };
+}
+
+function ask(worker: Worker, request: WorkerRequest): Promise<readonly FilePart[]> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => settle(() => reject(new Error(`took longer than ${MAX_PARSE_MS / 1000} s`))), MAX_PARSE_MS);
-    const onMessage = (reply: WorkerReply): void => settle(() => resolve(reply));
+    const timer = setTimeout(() => settle(() => reject(new Error(`took longer than ${MAX_STEP_MS / 1000} s`))), MAX_STEP_MS);
+    const onMessage = (parts: readonly FilePart[]): void => settle(() => resolve(parts));
     const onError = (error: unknown): void => settle(() => reject(error as Error));
-    const onExit = (): void => settle(() => reject(new Error("the worker ended")));
+    const onExit = (): void => settle(() => reject(new Error("the thread that read it has ended")));
     worker.on("message", onMessage).on("error", onError).on("exit", onExit);
     worker.postMessage(request);
 
@@ -120,19 +159,14 @@ function ask(worker: Worker, request: WorkerRequest): Promise<WorkerReply> {
   });
 }
 
-/** Starts a worker from a module beside this one. From sources, Node 20 can't load it without tsx's own loader. */
-export function startWorker(name: string): Worker {
-  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL(`./${name}.js`, import.meta.url), { execArgv: [] });
+// From sources, Node 20 can't load a worker's module without tsx's own loader; from dist a worker is plain.
+function startWorker(
+  name: string,
+  resourceLimits: { readonly maxYoungGenerationSizeMb: number; readonly maxOldGenerationSizeMb: number },
+): Worker {
+  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL(`./${name}.js`, import.meta.url), { execArgv: [], resourceLimits });
   const loader = createRequire(import.meta.url).resolve("tsx/esm/api");
   const module = new URL(`./${name}.ts`, import.meta.url).href;
   const bootstrap = `import(${JSON.stringify(loader)}).then(({ tsImport }) => tsImport(${JSON.stringify(module)}, ${JSON.stringify(import.meta.url)}))`;
-  return new Worker(bootstrap, { eval: true, execArgv: [] });
-}
-
-function refused(file: string, message: string): FileContent {
-  return { state: "refused", finding: { file, line: 1, column: 0, severity: "error", message } };
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
+  return new Worker(bootstrap, { eval: true, execArgv: [], resourceLimits });
 }

@@ -21,12 +21,6 @@ export interface TextDocument {
   locate(path: Path): TextPosition;
 }
 
-export interface Text {
-  readonly documents: readonly TextDocument[];
-  /** What is wrong with the text as YAML; the documents are then not to be trusted. */
-  readonly findings: readonly TextFinding[];
-}
-
 // Depth of the parser's stack, two or three entries a level. Manifests need about 20 levels; a hundred thousand
 // brackets overflow the stack inside the regular expression engine, which ends the process (tried on Node 20).
 const MAX_STACK = 400;
@@ -34,42 +28,38 @@ const MAX_STACK = 400;
 const MAX_ALIASES = 100;
 const MAX_FINDINGS = 10;
 
-/** Reads all documents of a text; empty ones are left out. Never throws. */
-export function readDocuments(text: string): Text {
+/**
+ * Reads the documents of a text one by one, so that only one is in memory; empty ones are left out. What is wrong with
+ * the text as YAML comes as findings; the documents of such a text are not to be trusted. Never throws.
+ */
+export function* readDocuments(text: string): Generator<TextDocument | TextFinding> {
   const lines = new LineCounter();
   const control = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]/.exec(text);
   if (control !== null) {
     const code = control[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
-    return refused(positionIn(text, control.index), `control characters are not allowed, found U+${code}`);
+    yield { ...positionIn(text, control.index), message: `control characters are not allowed, found U+${code}` };
+    return;
   }
   const json = readJson(text);
-  if (json !== undefined) return { documents: [json], findings: [] };
+  if (json !== undefined) return yield json;
 
-  const documents: TextDocument[] = [];
-  const findings: TextFinding[] = [];
   const at = (offset: number): TextPosition => toPosition(lines, offset);
   try {
     for (const document of compose(text, lines)) {
-      const wrong = faultsOf(document, at);
-      findings.push(...wrong.slice(0, MAX_FINDINGS - findings.length));
-      if (wrong.length > 0) continue;
+      const faults = faultsOf(document, at);
+      yield* faults;
+      if (faults.length > 0) continue;
       const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
-      if (value !== null && value !== undefined) documents.push({ value, locate: (path) => locate(document, path, at) });
+      if (value !== null && value !== undefined) yield { value, locate: (path) => locate(document, path, at) };
     }
   } catch (error) {
-    if (error instanceof TooDeep) findings.push({ ...at(error.offset), message: "is nested too deeply" });
-    else if (error instanceof ReferenceError) findings.push({ ...at(0), message: "too many uses of anchors (*name)" });
-    else findings.push({ ...at(0), message: `can't be read: ${error instanceof Error ? error.message : String(error)}` });
+    if (error instanceof TooDeep) yield { ...at(error.offset), message: "is nested too deeply" };
+    else if (error instanceof ReferenceError) yield { ...at(0), message: "too many uses of anchors (*name)" };
+    else yield { ...at(0), message: `can't be read: ${error instanceof Error ? error.message : String(error)}` };
   }
-  return { documents, findings };
-}
-
-function refused(position: TextPosition, message: string): Text {
-  return { documents: [], findings: [{ ...position, message }] };
 }
 
 // JSON.parse is ten times as fast as YAML; positions are worked out from the YAML reading when something is wrong.
-// A List is read as YAML, for each of its items needs a position.
 function readJson(text: string): TextDocument | undefined {
   const start = /^\s*\{/.exec(text);
   if (start === null) return undefined;
@@ -79,11 +69,13 @@ function readJson(text: string): TextDocument | undefined {
   } catch {
     return undefined;
   }
-  if (Array.isArray((value as { readonly items?: unknown }).items)) return undefined;
+  const items = Array.isArray((value as { readonly items?: unknown }).items) ? itemOffsets(text) : [];
   return {
     value,
     locate(path) {
       if (path.length === 0) return positionIn(text, start[0].length - 1);
+      const item = path.length === 2 && path[0] === "items" ? items[path[1] as number] : undefined;
+      if (item !== undefined) return item;
       const lines = new LineCounter();
       const at = (offset: number): TextPosition => toPosition(lines, offset);
       try {
@@ -94,6 +86,27 @@ function readJson(text: string): TextDocument | undefined {
       return positionIn(text, start[0].length - 1);
     },
   };
+}
+
+// Where the elements of a List's `items` start, for each object needs a position. The text is known to be valid JSON.
+function itemOffsets(text: string): TextPosition[] {
+  const starts: TextPosition[] = [];
+  let [depth, line, lineStart, key, inItems] = [0, 1, 0, "", false];
+  for (const match of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]\n]/g)) {
+    const token = match[0];
+    if (token === "\n") {
+      line++;
+      lineStart = match.index + 1;
+    } else if (token === "{" || token === "[") {
+      if (depth === 1 && token === "[") inItems = key === '"items"';
+      if (depth === 2 && token === "{" && inItems) starts.push({ line, column: match.index - lineStart + 1 });
+      depth++;
+    } else if (token === "}" || token === "]") {
+      depth--;
+      if (depth === 1) inItems = false;
+    } else if (depth === 1) key = token;
+  }
+  return starts;
 }
 
 class TooDeep extends Error {

@@ -1,38 +1,48 @@
-// The thread that parses large manifest files, started by manifest-reader.ts. It hands its objects over some at a time
-// and on demand: one message with all of them would hold up the main thread's answers while it is unpacked.
+// The thread that reads many or large manifest files, started by manifest-reader.ts: its garbage is gone when it ends,
+// and the main thread answers meanwhile. It hands over some objects at a time and on demand: one message with all of
+// them would hold up answers while it is unpacked.
 
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
-import type { Manifest } from "./manifest-objects.ts";
-import { hashOf, parseBytes, type WorkerReply, type WorkerRequest } from "./manifest-reader.ts";
+import { type FilePart, readSmall, type WorkerRequest } from "./manifest-reader.ts";
 
 /** Objects in one message: about 2 ms to unpack. */
 const OBJECTS_PER_MESSAGE = 200;
 
-let objects: readonly Manifest[] = [];
-let given = 0;
+let parts: Generator<FilePart> | undefined;
 
 parentPort?.on("message", (request: WorkerRequest) => {
-  if (request === "next") {
-    reply({ objects: objects.slice(given, given + OBJECTS_PER_MESSAGE) });
-    given += OBJECTS_PER_MESSAGE;
-    if (given >= objects.length) objects = [];
-    return;
+  if (request !== "next") parts = read(request);
+  const reply: FilePart[] = [];
+  let objects = 0;
+  while (objects < OBJECTS_PER_MESSAGE) {
+    const part = parts?.next();
+    if (part === undefined || part.done === true) break;
+    reply.push(part.value);
+    // A file counts as an object: a thousand files without any must not become one message.
+    objects += 1 + part.value.objects.length;
   }
-  void read(request);
+  parentPort?.postMessage(reply);
 });
 
-async function read({ file, namespace, hash }: Exclude<WorkerRequest, "next">): Promise<void> {
-  // A rejection ends the worker; the main thread hears of it as an error of this file.
-  const bytes = await readFile(file);
-  const found = hashOf(bytes);
-  if (found === hash) return reply({ hash, parsed: undefined });
-  const parsed = parseBytes(bytes, file, namespace, (text) => text);
-  objects = parsed.objects;
-  given = 0;
-  reply({ hash: found, parsed: { ...parsed, objects: [] } });
-}
-
-function reply(message: WorkerReply): void {
-  parentPort?.postMessage(message);
+function* read({ files, namespace }: Exclude<WorkerRequest, "next">): Generator<FilePart> {
+  for (const { file, hash } of files) {
+    const content = readSmall(
+      () => readFileSync(file),
+      file,
+      hash,
+      namespace,
+      (text) => text,
+    );
+    if (content.state !== "read") {
+      yield { file, content, objects: [], isLast: true };
+      continue;
+    }
+    const { objects } = content.parsed;
+    const head = { ...content, parsed: { ...content.parsed, objects: [] } };
+    for (let at = 0; at === 0 || at < objects.length; at += OBJECTS_PER_MESSAGE) {
+      const part = objects.slice(at, at + OBJECTS_PER_MESSAGE);
+      yield { file, content: head, objects: part, isLast: at + OBJECTS_PER_MESSAGE >= objects.length };
+    }
+  }
 }

@@ -7,9 +7,8 @@ import type { Finding } from "../errors.ts";
 import { checkDisjoint, parseRanges } from "./cluster-ips.ts";
 import { canonicalAddress } from "./kube-names.ts";
 import { createManifestCluster, type ManifestCluster } from "./manifest-cluster.ts";
-import { type Hint, identify, listManifestFiles, watchManifestFiles } from "./manifest-files.ts";
-import type { Manifest } from "./manifest-objects.ts";
-import { createManifestReader, type ManifestReader } from "./manifest-reader.ts";
+import { type Hint, watchManifestFiles } from "./manifest-files.ts";
+import { createManifestFolder, timeSlice } from "./manifest-folder.ts";
 import type { Registry, Source } from "./registry.ts";
 
 export interface ManifestsOptions {
@@ -43,17 +42,6 @@ export interface LoadSummary {
   readonly tookMs: number;
 }
 
-interface FileRecord {
-  identity: string;
-  hash: string;
-  objects: readonly Manifest[];
-  /** Whether a version without any error was read: from then on a broken version changes nothing. */
-  whole: boolean;
-}
-
-// Work between two turns of the event loop: half of the 20 ms that answers may be held up, less one file's parsing.
-const SLICE_MS = 4;
-
 /** A source that keeps the registry equal to manifests. Throws NDOTS_ERR_RANGE for CIDRs that can't be used. */
 export function manifestsSource(options: ManifestsOptions): Source {
   const { paths, namespace, serviceCidr, podCidr, state, pods = "keep", watch = "on", now = Date.now, onNote, onLoaded } = options;
@@ -68,7 +56,7 @@ export function manifestsSource(options: ManifestsOptions): Source {
     const startedAt = now();
     const remembered = state === undefined ? new Map<string, readonly string[]>() : await readState(state, onFinding);
     const cluster = createManifestCluster({ serviceCidr, podCidr, remembered, pods, onFinding, onNote });
-    const folder = createFolder({ paths, cluster, reader: createManifestReader(namespace), onFinding, onNote, signal });
+    const folder = createManifestFolder({ paths, namespace, cluster, onFinding, onNote, signal });
     const watched = watch === "on" ? watchManifestFiles(paths) : undefined;
     const stop = (): void => watched?.stop();
     signal.addEventListener("abort", stop, { once: true });
@@ -105,99 +93,6 @@ async function settle(registry: Registry, cluster: ManifestCluster, signal: Abor
     if (changes.length > 0 && !signal.aborted) registry.apply(...changes);
     if (slice.isOver()) await slice.next();
   }
-}
-
-interface FolderOptions {
-  readonly paths: readonly string[];
-  readonly cluster: ManifestCluster;
-  readonly reader: ManifestReader;
-  readonly signal: AbortSignal;
-  onFinding(finding: Finding): void;
-  onNote(text: string): void;
-}
-
-interface Folder {
-  refresh(hint: Hint): Promise<void>;
-  fileCount(): number;
-  objectCount(): number;
-}
-
-/** What is known of the files, and the reading of those that have changed. */
-function createFolder({ paths, cluster, reader, signal, onFinding, onNote }: FolderOptions): Folder {
-  const records = new Map<string, FileRecord>();
-  let known: ReadonlyMap<string, string> = new Map();
-
-  async function refresh(hint: Hint): Promise<void> {
-    const slice = timeSlice();
-    const present = hint === "anything" ? await list() : await look(hint);
-    for (const [file, identity] of present) {
-      if (signal.aborted) break;
-      if (identity === undefined) forget(file);
-      else if (hint !== "anything" || records.get(file)?.identity !== identity) await read(file, identity);
-      if (slice.isOver()) await slice.next();
-    }
-    await reader.rest();
-  }
-
-  async function list(): Promise<Map<string, string | undefined>> {
-    const { files, problems } = await listManifestFiles(paths);
-    for (const [path, problem] of problems) {
-      if (known.get(path) !== problem) onFinding({ file: path, line: 1, column: 0, severity: "error", message: problem });
-    }
-    known = problems;
-    const present = new Map<string, string | undefined>(files);
-    for (const file of records.keys()) if (!files.has(file)) present.set(file, undefined);
-    return present;
-  }
-
-  async function look(files: ReadonlySet<string>): Promise<Map<string, string | undefined>> {
-    const present = new Map<string, string | undefined>();
-    for (const file of [...files].sort()) present.set(file, await identify(file));
-    return present;
-  }
-
-  function forget(file: string): void {
-    const record = records.get(file);
-    if (record === undefined) return;
-    cluster.replace(record.objects, []);
-    records.delete(file);
-  }
-
-  async function read(file: string, identity: string): Promise<void> {
-    const record = records.get(file) ?? { identity: "", hash: "", objects: [], whole: false };
-    const content = await reader.read(file, record.hash);
-    if (content.state === "missing") return forget(file);
-    records.set(file, record);
-    record.identity = identity;
-    if (content.state === "unchanged") return;
-    if (content.state === "refused") return onFinding(content.finding);
-    record.hash = content.hash;
-    const { objects, findings, notes } = content.parsed;
-    for (const finding of findings) onFinding(finding);
-    for (const note of notes) onNote(note);
-    if (findings.length > 0 && record.whole) return;
-    record.whole = findings.length === 0;
-    cluster.replace(record.objects, objects);
-    record.objects = objects;
-  }
-
-  return {
-    refresh,
-    fileCount: () => records.size,
-    objectCount: () => [...records.values()].reduce((sum, record) => sum + record.objects.length, 0),
-  };
-}
-
-/** Says when it is time to let the event loop turn, and does so. */
-function timeSlice(): { isOver(): boolean; next(): Promise<void> } {
-  let began = performance.now();
-  return {
-    isOver: () => performance.now() - began > SLICE_MS,
-    async next() {
-      await new Promise<void>((done) => setImmediate(done));
-      began = performance.now();
-    },
-  };
 }
 
 async function readState(file: string, onFinding: (finding: Finding) => void): Promise<Map<string, readonly string[]>> {

@@ -86,7 +86,7 @@ export function slicesOf(service: ManifestService, pods: readonly PlacedPod[], f
       groups.set(key, group);
       const hasHostname = pod.hostname !== "" && pod.subdomain === service.name;
       group.endpoints.push({
-        addresses: [address],
+        addresses: addresses.length === 1 ? addresses : [address],
         ready: pod.ready || service.publishNotReadyAddresses,
         ...(hasHostname ? { hostname: pod.hostname } : {}),
         podName: pod.name,

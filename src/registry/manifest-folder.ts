@@ -1,0 +1,118 @@
+// What is known of the manifest files, and the reading of those that have changed: called by manifests.ts with a hint of
+// what may have. A file that is broken keeps its last good objects.
+
+import { performance } from "node:perf_hooks";
+import type { Finding } from "../errors.ts";
+import type { ManifestCluster } from "./manifest-cluster.ts";
+import { type Hint, identify, listManifestFiles, type SeenFile } from "./manifest-files.ts";
+import type { Manifest } from "./manifest-objects.ts";
+import { type FileContent, readManifestFiles } from "./manifest-reader.ts";
+
+interface FileRecord {
+  identity: string;
+  hash: string;
+  objects: readonly Manifest[];
+  /** Whether a version without any error was read: from then on a broken version changes nothing. */
+  whole: boolean;
+}
+
+export interface FolderOptions {
+  readonly paths: readonly string[];
+  readonly namespace: string;
+  readonly cluster: ManifestCluster;
+  readonly signal: AbortSignal;
+  onFinding(finding: Finding): void;
+  onNote(text: string): void;
+}
+
+export interface ManifestFolder {
+  /** Reads what has changed and tells the cluster. */
+  refresh(hint: Hint): Promise<void>;
+  fileCount(): number;
+  objectCount(): number;
+}
+
+// Work between two turns of the event loop: answers may be held up for 20 ms, one file takes up to 9.
+const SLICE_MS = 4;
+
+/** No file is known yet. */
+export function createManifestFolder({ paths, namespace, cluster, signal, onFinding, onNote }: FolderOptions): ManifestFolder {
+  const records = new Map<string, FileRecord>();
+  let known: ReadonlyMap<string, string> = new Map();
+
+  async function refresh(hint: Hint): Promise<void> {
+    const slice = timeSlice();
+    const present = hint === "anything" ? await list() : await look(hint);
+    const changed: [string, SeenFile][] = [];
+    for (const [file, seen] of present) {
+      if (seen === undefined) forget(file);
+      else if (hint !== "anything" || records.get(file)?.identity !== seen.identity) changed.push([file, seen]);
+    }
+    const identities = new Map(changed.map(([file, { identity }]) => [file, identity]));
+    const files = changed.map(([file, { bytes }]) => ({ file, bytes, hash: records.get(file)?.hash ?? "" }));
+    for await (const [file, content] of readManifestFiles(files, namespace)) {
+      if (signal.aborted) return;
+      take(file, identities.get(file) as string, content);
+      if (slice.isOver()) await slice.next();
+    }
+  }
+
+  async function list(): Promise<Map<string, SeenFile | undefined>> {
+    const { files, problems } = await listManifestFiles(paths);
+    for (const [path, problem] of problems) {
+      if (known.get(path) !== problem) onFinding({ file: path, line: 1, column: 0, severity: "error", message: problem });
+    }
+    known = problems;
+    const present = new Map<string, SeenFile | undefined>(files);
+    for (const file of records.keys()) if (!files.has(file)) present.set(file, undefined);
+    return present;
+  }
+
+  async function look(files: ReadonlySet<string>): Promise<Map<string, SeenFile | undefined>> {
+    const present = new Map<string, SeenFile | undefined>();
+    for (const file of [...files].sort()) present.set(file, await identify(file));
+    return present;
+  }
+
+  function forget(file: string): void {
+    const record = records.get(file);
+    if (record === undefined) return;
+    cluster.replace(record.objects, []);
+    records.delete(file);
+  }
+
+  function take(file: string, identity: string, content: FileContent): void {
+    if (content.state === "missing") return forget(file);
+    const record = records.get(file) ?? { identity, hash: "", objects: [], whole: false };
+    records.set(file, record);
+    record.identity = identity;
+    if (content.state === "unchanged") return;
+    if (content.state === "refused") return onFinding(content.finding);
+    record.hash = content.hash;
+    const { objects, findings, notes } = content.parsed;
+    for (const finding of findings) onFinding(finding);
+    for (const note of notes) onNote(note);
+    if (findings.length > 0 && record.whole) return;
+    record.whole = findings.length === 0;
+    cluster.replace(record.objects, objects);
+    record.objects = objects;
+  }
+
+  return {
+    refresh,
+    fileCount: () => records.size,
+    objectCount: () => [...records.values()].reduce((sum, record) => sum + record.objects.length, 0),
+  };
+}
+
+/** Says when it is time to let the event loop turn, and does so. */
+export function timeSlice(): { isOver(): boolean; next(): Promise<void> } {
+  let began = performance.now();
+  return {
+    isOver: () => performance.now() - began > SLICE_MS,
+    async next() {
+      await new Promise<void>((done) => setImmediate(done));
+      began = performance.now();
+    },
+  };
+}
