@@ -46,6 +46,8 @@ export interface HttpAddress {
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_TIMEOUT_MS = 5_000;
+/** A client that does not read its answer. */
+const INACTIVITY_TIMEOUT_MS = 30_000;
 /** Kubelet and a few scrapers; each connection is a file descriptor that DNS over TCP may need. */
 const MAX_CONNECTIONS = 100;
 const MAX_HEADER_BYTES = 8 * 1024;
@@ -72,6 +74,7 @@ export function createHttpServers(log: Log): HttpServers {
           server.headersTimeout = HEADERS_TIMEOUT_MS;
           server.requestTimeout = REQUEST_TIMEOUT_MS;
           server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+          server.timeout = INACTIVITY_TIMEOUT_MS;
           server.maxConnections = MAX_CONNECTIONS;
           await listen(server, site);
           site.server = server;

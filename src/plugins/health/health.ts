@@ -18,8 +18,8 @@ const LONGEST_LAMEDUCK_MS = 25_000;
 const plugin: Plugin<HealthOptions> = definePlugin({
   name: "health",
   syntax: directive({ args: optional(address(), DEFAULT_ADDRESS), options: { lameduck: once(one(goDuration())) } }),
-  setup({ args: { host: listenHost, port }, lameduck: lameduckMs = 0 }, host, at) {
-    if (lameduckMs > LONGEST_LAMEDUCK_MS) {
+  setup({ args: { host: listenHost, port }, lameduck: lameduckMs }, host, at) {
+    if (lameduckMs !== undefined && lameduckMs > LONGEST_LAMEDUCK_MS) {
       const message = `health: lameduck ${lameduckMs / 1000}s: Kubernetes kills the process after 30s unless the Pod's terminationGracePeriodSeconds is larger`;
       host.report({ file: at.file, line: at.line, column: at.column, severity: "warning", message });
     }
@@ -34,7 +34,7 @@ const plugin: Plugin<HealthOptions> = definePlugin({
     let beating: NodeJS.Timeout | undefined;
     let stopProbing = (): void => {};
     return {
-      lameduckMs,
+      ...(lameduckMs !== undefined && { lameduckMs }),
       start() {
         pulse.beat();
         beating = setInterval(() => pulse.beat(), INTERVAL_MS).unref();
