@@ -1,0 +1,309 @@
+// What of the registry a `kubernetes` block serves: the exposed namespaces, the selected Services and their published
+// endpoints, and which of their names a batch of changes touches. The zone views stand on it; it makes no records.
+
+import type { Applied, Endpoint, EndpointPort, EndpointSlice, Protocol, Service } from "../../registry/objects.ts";
+import { addressesOf, type Registry } from "../../registry/registry.ts";
+import type { LabelSelector } from "./label-selector.ts";
+
+export interface ClusterOptions {
+  /** Only these namespaces; all if undefined. */
+  readonly namespaces?: ReadonlySet<string> | undefined;
+  /** Only namespaces, or Services, with these labels. */
+  readonly namespaceLabels?: LabelSelector | undefined;
+  readonly serviceLabels?: LabelSelector | undefined;
+  /** Endpoints are called after their Pods where they have no hostname. */
+  readonly endpointPodNames?: boolean;
+  /** Serve nothing of EndpointSlices. */
+  readonly noEndpoints?: boolean;
+  /** A ClusterIP Service without ready endpoints does not exist. */
+  readonly ignoreEmptyService?: boolean;
+}
+
+/** One published address of a Service. */
+export interface Published {
+  readonly address: string;
+  /** Its label below the Service's name. */
+  readonly label: string;
+  readonly ports: readonly EndpointPort[];
+}
+
+/** Which names a batch touches: kept apart from zones, for one cluster may have several. */
+export interface Touched {
+  readonly namespaces: ReadonlySet<string>;
+  readonly services: readonly TouchedService[];
+  /** Addresses whose users changed, canonical. */
+  readonly addresses: ReadonlySet<string>;
+}
+
+export interface TouchedService {
+  readonly namespace: string;
+  readonly name: string;
+  /** The labels in front of the Service's name, with dots between: `db-0`, `_tcp`, `_http._tcp`. */
+  readonly below: Iterable<string>;
+}
+
+export interface Cluster {
+  readonly registry: Registry;
+  /** The namespace exists, by an object of its own or by a Service in it, and is exposed. */
+  hasNamespace(name: string): boolean;
+  namespaces(): Iterable<string>;
+  /** The Service if it is exposed and selected. */
+  service(namespace: string, name: string): Service | undefined;
+  services(): Iterable<Service>;
+  /** Published endpoints; none for an ExternalName. */
+  published(service: Service): Iterable<Published>;
+  /** Those with this label. Costs no more than a walk: an SRV answer asks it for each of its targets. */
+  publishedAs(service: Service, label: string): Published[];
+  /** Why there is nothing at a Service's name; undefined where there is. */
+  absence(service: Service): string | undefined;
+  /** The labels in front of a Service's name below which something stands, as in TouchedService. */
+  below(service: Service): Set<string>;
+  /** Whether a named port of the Service has the protocol, `_tcp` for example: an empty non-terminal. */
+  hasProtocol(service: Service, label: string): boolean;
+  /** The Services and published endpoints that have an address: Services first, they win over endpoints. */
+  usersOf(address: string): readonly AddressUser[];
+  subscribe(listener: (touched: Touched) => void): () => void;
+  /** Lets go of the registry. */
+  close(): void;
+}
+
+export interface AddressUser {
+  readonly service: Service;
+  /** The endpoint's label; undefined for a ClusterIP. */
+  readonly label?: string;
+}
+
+/** EDE texts, at most 64 bytes each. */
+export const NO_READY_ENDPOINTS = "no ready endpoints";
+export const NO_ENDPOINTS_WATCHED = "endpoints are not served (noendpoints)";
+export const EXTERNAL_ADDRESS = "ExternalName is an IP address, not a name";
+
+const NONE: readonly never[] = Object.freeze([]);
+/** What may be an endpoint's label; Pods' names may have dots. */
+const LABEL = /^[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?$/;
+
+/** The served part of a registry. Follows it until close(). */
+export function createCluster(registry: Registry, options: ClusterOptions = {}): Cluster {
+  const { namespaces: listed, namespaceLabels, serviceLabels, endpointPodNames = false } = options;
+  const { noEndpoints = false, ignoreEmptyService = false } = options;
+  const servicesIn = new Map<string, number>();
+  const listeners = new Set<(touched: Touched) => void>();
+  for (const { namespace } of registry.services()) count(namespace, 1);
+  const unsubscribe = registry.subscribe(follow);
+
+  const cluster: Cluster = {
+    registry,
+    hasNamespace: (name) => (servicesIn.has(name) || registry.namespace(name) !== undefined) && exposes(name),
+    *namespaces() {
+      for (const { name } of registry.namespaces()) if (exposes(name)) yield name;
+      for (const name of servicesIn.keys()) if (registry.namespace(name) === undefined && exposes(name)) yield name;
+    },
+    service(namespace, name) {
+      const service = registry.service(namespace, name);
+      return service !== undefined && serves(service) ? service : undefined;
+    },
+    *services() {
+      for (const service of registry.services()) if (serves(service)) yield service;
+    },
+    published,
+    publishedAs(service, label) {
+      const addresses = undashed(label);
+      const found: Published[] = [];
+      for (const { endpoints, ports } of slicesOf(service)) {
+        for (const endpoint of endpoints) {
+          if (!endpoint.ready) continue;
+          for (const address of endpoint.addresses) {
+            const own = ownLabel(endpoint, endpointPodNames);
+            if (own === undefined ? addresses.includes(address) : own === label) found.push({ address, label, ports });
+          }
+        }
+      }
+      return found;
+    },
+    absence,
+    below: (service) => {
+      const labels = new Set<string>();
+      if (absence(service) === undefined) addBelow(labels, service, slicesOf(service));
+      return labels;
+    },
+    hasProtocol(service, label) {
+      const isThere = ({ name, protocol }: EndpointPort): boolean => name !== "" && `_${protocol.toLowerCase()}` === label;
+      if (service.type === "ExternalName") return false;
+      if (!service.headless) return service.ports.some(isThere);
+      return slicesOf(service).some(({ endpoints, ports }) => ports.some(isThere) && endpoints.some(isPublished));
+    },
+    usersOf(address) {
+      const services = registry.servicesAt(address).filter(serves);
+      if (services.length > 0) return services.map((service) => ({ service }));
+      if (noEndpoints) return NONE;
+      const users: AddressUser[] = [];
+      for (const slice of registry.slicesAt(address)) {
+        const service = cluster.service(slice.namespace, slice.service);
+        if (service === undefined || service.type === "ExternalName") continue;
+        for (const endpoint of slice.endpoints) {
+          if (endpoint.ready && endpoint.addresses.includes(address)) users.push({ service, label: labelOf(endpoint, address) });
+        }
+      }
+      return users;
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    close: unsubscribe,
+  };
+  return cluster;
+
+  function count(namespace: string, by: number): void {
+    const left = (servicesIn.get(namespace) ?? 0) + by;
+    if (left > 0) servicesIn.set(namespace, left);
+    else servicesIn.delete(namespace);
+  }
+
+  function exposes(namespace: string): boolean {
+    if (listed !== undefined && !listed.has(namespace)) return false;
+    return namespaceLabels === undefined || namespaceLabels(registry.namespace(namespace)?.labels ?? {});
+  }
+
+  function serves(service: Service): boolean {
+    return exposes(service.namespace) && (serviceLabels === undefined || serviceLabels(service.labels));
+  }
+
+  function slicesOf(service: Service): readonly EndpointSlice[] {
+    return noEndpoints || service.type === "ExternalName" ? NONE : registry.slices(service.namespace, service.name);
+  }
+
+  function* published(service: Service): Generator<Published> {
+    for (const { endpoints, ports } of slicesOf(service)) {
+      for (const endpoint of endpoints) {
+        if (!endpoint.ready) continue;
+        for (const address of endpoint.addresses) yield { address, label: labelOf(endpoint, address), ports };
+      }
+    }
+  }
+
+  function absence(service: Service): string | undefined {
+    if (service.type === "ExternalName") return isAddress(service.externalName) ? EXTERNAL_ADDRESS : undefined;
+    if (service.headless && noEndpoints) return NO_ENDPOINTS_WATCHED;
+    if (!service.headless && !ignoreEmptyService) return undefined;
+    const ready = slicesOf(service).some(({ endpoints }) => endpoints.some(isPublished));
+    return ready ? undefined : NO_READY_ENDPOINTS;
+  }
+
+  function addBelow(labels: Set<string>, service: Service | undefined, slices: readonly EndpointSlice[]): void {
+    if (service !== undefined && service.type !== "ExternalName" && !service.headless) addPorts(labels, service.ports);
+    for (const { endpoints, ports } of slices) {
+      let published = false;
+      for (const endpoint of endpoints) {
+        if (!endpoint.ready) continue;
+        for (const address of endpoint.addresses) {
+          labels.add(labelOf(endpoint, address));
+          published = true;
+        }
+      }
+      if (published && (service === undefined || service.headless)) addPorts(labels, ports);
+    }
+  }
+
+  function labelOf(endpoint: Endpoint, address: string): string {
+    return endpointLabel(endpoint, address, endpointPodNames);
+  }
+
+  function follow(changes: readonly Applied[]): void {
+    const namespaces = new Set<string>();
+    const services = new Map<string, TouchedService & { readonly below: Set<string> }>();
+    const addresses = new Set<string>();
+
+    for (const change of changes) {
+      const { verb, object, previous } = change;
+      switch (object.kind) {
+        case "Service": {
+          if (verb === "upsert" && previous === undefined) count(object.namespace, 1);
+          if (verb === "delete") count(object.namespace, -1);
+          if (verb === "delete" || previous === undefined) namespaces.add(object.namespace);
+          const current = registry.slices(object.namespace, object.name);
+          touch(object.namespace, object.name, undefined, current);
+          for (const service of [object, previous as Service | undefined]) {
+            if (service === undefined) continue;
+            touch(service.namespace, service.name, service, NONE);
+            for (const address of service.clusterIPs) addresses.add(address);
+          }
+          break;
+        }
+        case "EndpointSlice": {
+          if (noEndpoints) break;
+          for (const slice of [object, previous as EndpointSlice | undefined]) {
+            if (slice === undefined) continue;
+            touch(slice.namespace, slice.service, undefined, [slice]);
+            // With ignore empty_service, the Service's own names come and go with its endpoints.
+            const service = registry.service(slice.namespace, slice.service);
+            if (ignoreEmptyService && service !== undefined) touch(slice.namespace, slice.service, service, NONE);
+          }
+          break;
+        }
+        case "Namespace":
+          namespaces.add(object.name);
+          if (namespaceLabels === undefined) break;
+          for (const service of registry.services()) {
+            if (service.namespace !== object.name) continue;
+            touch(service.namespace, service.name, service, registry.slices(service.namespace, service.name));
+            for (const address of service.clusterIPs) addresses.add(address);
+          }
+          break;
+        case "Pod": // names without end: nothing to tell
+          break;
+        default:
+          object satisfies never;
+      }
+    }
+    const touched: Touched = { namespaces, services: [...services.values()], addresses };
+    for (const listener of listeners) listener(touched);
+
+    function touch(namespace: string, name: string, service: Service | undefined, slices: readonly EndpointSlice[]): void {
+      const key = `${namespace}/${name}`;
+      let entry = services.get(key);
+      if (entry === undefined) services.set(key, (entry = { namespace, name, below: new Set() }));
+      addBelow(entry.below, service, slices);
+      for (const slice of slices) for (const address of addressesOf(slice)) addresses.add(address);
+    }
+  }
+}
+
+function addPorts(labels: Set<string>, ports: readonly { readonly name: string; readonly protocol: Protocol }[]): void {
+  for (const { name, protocol } of ports) {
+    if (name === "") continue;
+    const proto = `_${protocol.toLowerCase()}`;
+    labels.add(proto);
+    labels.add(`_${name.toLowerCase()}.${proto}`);
+  }
+}
+
+/** An endpoint's label below its Service: hostname, its Pod's name if asked for, or the address with dashes. */
+export function endpointLabel(endpoint: Endpoint, address: string, podNames: boolean): string {
+  return ownLabel(endpoint, podNames) ?? dashed(address);
+}
+
+function ownLabel({ hostname, podName }: Endpoint, podNames: boolean): string | undefined {
+  if (hostname !== undefined && LABEL.test(hostname)) return hostname;
+  return podNames && podName !== undefined && LABEL.test(podName) ? podName : undefined;
+}
+
+// The addresses that dashed() makes this label of.
+function undashed(label: string): string[] {
+  const v6 = label.replaceAll("-", ":");
+  return [label.replaceAll("-", "."), v6, ...(v6.endsWith(":0") ? [v6.slice(0, -1)] : [])];
+}
+
+/** An address as a label: dots and colons become dashes, and an end in `::` gets the `0` that a label needs. */
+export function dashed(address: string): string {
+  const label = address.replaceAll(/[.:]/g, "-");
+  return label.endsWith("-") ? `${label}0` : label;
+}
+
+function isPublished({ ready, addresses }: Endpoint): boolean {
+  return ready && addresses.length > 0;
+}
+
+function isAddress(text: string): boolean {
+  return text.includes(":") || /^\d+\.\d+\.\d+\.\d+$/.test(text);
+}

@@ -1,0 +1,101 @@
+// The rrsets of the Kubernetes DNS specification: what stands at a Service's name and at the names below it. Pure:
+// the cluster in, rrsets out. Called by the forward zone for every name it is asked about.
+
+import { nameBelow, parseName, ROOT, type Name } from "../../dns/name.ts";
+import { addressRdata, nameRdata, srvRdata } from "../../dns/rdata.ts";
+import { RRTypes, type RecordSet } from "../../dns/records.ts";
+import { NdotsError } from "../../errors.ts";
+import type { Service } from "../../registry/objects.ts";
+import type { Cluster, Published } from "./cluster.ts";
+
+/** What a zone needs to make a Service's rrsets. */
+export interface ServiceRecords {
+  /** At the Service's own name (k8s-dns 2.3.1, 2.4.1, 2.5). */
+  atService(owner: Name, service: Service): RecordSet[];
+  /** At an endpoint's name (2.4.1); none: no such endpoint. */
+  atEndpoint(owner: Name, service: Service, label: string): RecordSet[];
+  /** At `_port._proto` (2.3.2, 2.4.2), labels without underscores; none: no such port. `base` is the Service's name. */
+  atPort(owner: Name, base: Name, service: Service, port: string, protocol: string): RecordSet[];
+}
+
+/** One SRV record to be; equal ones are dropped before weights are given. */
+interface Target {
+  readonly port: number;
+  readonly name: Name;
+}
+
+export function createServiceRecords(cluster: Cluster, ttl: number): ServiceRecords {
+  return {
+    atService(owner, service) {
+      if (service.type === "ExternalName") {
+        const target = tryName(service.externalName);
+        return target === undefined || target === ROOT ? [] : [{ owner, type: RRTypes.CNAME, ttl, rdata: [nameRdata(target)] }];
+      }
+      if (service.headless) return ofEndpoints(owner, owner, cluster.published(service));
+      const targets = service.ports.map(({ port }) => ({ port, name: owner }));
+      return [...addressSets(owner, ttl, service.clusterIPs), ...srvSet(owner, ttl, targets)];
+    },
+
+    atEndpoint(owner, service, label) {
+      const found = cluster.publishedAs(service, label);
+      const targets = found.flatMap(({ ports }) => ports.flatMap(({ port }) => (port === undefined ? [] : [{ port, name: owner }])));
+      return [...addressSets(owner, ttl, found.map(({ address }) => address)), ...srvSet(owner, ttl, targets)];
+    },
+
+    atPort(owner, base, service, port, protocol) {
+      const isAsked = (candidate: { readonly name: string; readonly protocol: string }): boolean =>
+        candidate.name.toLowerCase() === port && candidate.protocol.toLowerCase() === protocol;
+      if (service.type === "ExternalName") return [];
+      if (!service.headless) {
+        const ports = service.ports.filter(isAsked);
+        if (ports.length === 0) return [];
+        const targets = ports.map((each) => ({ port: each.port, name: base }));
+        return [...addressSets(owner, ttl, service.clusterIPs), ...srvSet(owner, ttl, targets)];
+      }
+      const found: Published[] = [];
+      for (const endpoint of cluster.published(service)) {
+        const ports = endpoint.ports.filter(isAsked);
+        if (ports.length > 0) found.push({ ...endpoint, ports });
+      }
+      return ofEndpoints(owner, base, found);
+    },
+  };
+
+  function ofEndpoints(owner: Name, base: Name, endpoints: Iterable<Published>): RecordSet[] {
+    const addresses: string[] = [];
+    const targets: Target[] = [];
+    for (const { address, label, ports } of endpoints) {
+      addresses.push(address);
+      const name = nameBelow(base, label);
+      for (const { port } of ports) if (port !== undefined && name !== undefined) targets.push({ port, name });
+    }
+    return [...addressSets(owner, ttl, addresses), ...srvSet(owner, ttl, targets)];
+  }
+}
+
+/** The A and AAAA rrsets of addresses in canonical text, each address once. */
+export function addressSets(owner: Name, ttl: number, addresses: Iterable<string>): RecordSet[] {
+  const v4: Uint8Array[] = [];
+  const v6: Uint8Array[] = [];
+  for (const address of new Set(addresses)) (address.includes(":") ? v6 : v4).push(addressRdata(address));
+  const sets: RecordSet[] = [];
+  if (v4.length > 0) sets.push({ owner, type: RRTypes.A, ttl, rdata: v4 });
+  if (v6.length > 0) sets.push({ owner, type: RRTypes.AAAA, ttl, rdata: v6 });
+  return sets;
+}
+
+function srvSet(owner: Name, ttl: number, targets: readonly Target[]): RecordSet[] {
+  const distinct = new Map(targets.map((target) => [`${target.port} ${target.name}`, target]));
+  if (distinct.size === 0) return [];
+  const weight = Math.max(1, Math.floor(100 / distinct.size));
+  return [{ owner, type: RRTypes.SRV, ttl, rdata: Array.from(distinct.values(), ({ port, name }) => srvRdata(0, weight, port, name)) }];
+}
+
+function tryName(text: string): Name | undefined {
+  try {
+    return parseName(text);
+  } catch (error) {
+    if (error instanceof NdotsError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,244 @@
+// The forward zone of a cluster: a view that works out what stands at a name when it is asked, and keeps nothing but
+// its subscribers. node() is the single source of truth: the answer table and the handler both derive from it.
+//
+//   ZONE ─┬─ dns-version (TXT)      dns ── ns (A, AAAA)
+//         ├─ svc ── NAMESPACE ── SERVICE ─┬─ ENDPOINT
+//         │                               └─ _PROTOCOL ── _PORT
+//         └─ pod ── NAMESPACE ── 10-244-0-9 (computed: never listed)
+
+import { labelsBelow, nameBelow, type Name } from "../../dns/name.ts";
+import { nameRdata, soaRdata, txtRdata } from "../../dns/rdata.ts";
+import { RRTypes, type RecordSet } from "../../dns/records.ts";
+import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
+import type { Cluster, Touched } from "./cluster.ts";
+import { frontOf, type Front } from "./front.ts";
+import { podAddress } from "./pod-address.ts";
+import { addressSets, createServiceRecords } from "./service-records.ts";
+
+export type PodsMode = "disabled" | "insecure" | "verified";
+export type ReasonsMode = "off" | "fixed" | "nearest";
+
+export interface KubernetesZoneOptions {
+  readonly cluster: Cluster;
+  readonly apex: Name;
+  /** Seconds, 0–3600. */
+  readonly ttl: number;
+  readonly pods: PodsMode;
+  readonly reasons: ReasonsMode;
+  /** False where names that don't exist may go on down the chain. */
+  readonly complete: boolean;
+  /** The server's own addresses, for NS and ns.dns; no wildcards, no loopback. */
+  readonly ownAddresses: () => readonly string[];
+}
+
+/** A zone of which the server's own addresses may change. */
+export interface KubernetesZone extends Zone {
+  /** Looks again which Services front this server, and tells the names that follow from it. */
+  refreshFront(): void;
+}
+
+/** The version of the DNS specification that the records follow; its TTL is CoreDNS's. */
+const SPEC_VERSION = "1.1.0";
+const SPEC_VERSION_TTL_SECONDS = 28_800;
+/** `_port._proto.service.namespace.svc` */
+const MAX_LABELS = 5;
+
+/** EDE texts for what is missing right below a name; at most 64 bytes each. */
+const Reasons = {
+  zone: "no such name in the cluster's zone",
+  namespace: "no such namespace",
+  service: "no such Service",
+  endpoint: "no such endpoint or port",
+  port: "no such port",
+  leaf: "no names below this one",
+  podsDisabled: "Pod names are disabled (pods disabled)",
+  podInsecure: "not the name of an address",
+  podVerified: "no such Pod",
+} as const;
+
+export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
+  const { cluster, apex, ttl, pods, reasons, complete, ownAddresses } = options;
+  const { registry } = cluster;
+  const records = createServiceRecords(cluster, ttl);
+  const listeners = new Set<NamesListener>();
+  const svc = below("svc");
+  const pod = below("pod");
+  const nsDns = below("ns", "dns");
+  let front = frontOf(cluster, ownAddresses());
+  let stop: (() => void) | undefined;
+
+  const zone: KubernetesZone = {
+    apex,
+    complete,
+    get ready() {
+      return registry.synced;
+    },
+    namesNearest: reasons === "nearest",
+    soa,
+    node,
+    names,
+    subscribe(listener) {
+      listeners.add(listener);
+      stop ??= cluster.subscribe((touched) => tell(namesOf(touched)));
+      return () => {
+        listeners.delete(listener);
+        if (listeners.size > 0) return;
+        stop?.();
+        stop = undefined;
+      };
+    },
+    refreshFront() {
+      const changed = frontChange();
+      if (changed.length > 0) tell(changed);
+    },
+  };
+  return zone;
+
+  function soa(): RecordSet {
+    return zoneSoa(apex, ttl, registry.changedAtMs);
+  }
+
+  function node(name: Name): Node | undefined {
+    const labels = labelsBelow(name, apex)?.toReversed();
+    if (labels === undefined || labels.length > MAX_LABELS) return undefined;
+    const [top, ...rest] = labels;
+    switch (top) {
+      case undefined:
+        return leaf([soa(), nameServers()], Reasons.zone);
+      case "dns-version":
+        if (rest.length > 0) return undefined;
+        return leaf([{ owner: name, type: RRTypes.TXT, ttl: SPEC_VERSION_TTL_SECONDS, rdata: [txtRdata(SPEC_VERSION)] }], Reasons.leaf);
+      case "dns":
+        if (rest.length === 0) return leaf([], Reasons.zone);
+        return rest.length === 1 && rest[0] === "ns" ? leaf(addressSets(name, ttl, currentFront().addresses), Reasons.leaf) : undefined;
+      case "svc":
+        return serviceNode(name, rest);
+      case "pod":
+        return podNode(name, rest);
+      default:
+        return undefined;
+    }
+  }
+
+  function serviceNode(name: Name, [namespace, serviceName, first, second]: readonly string[]): Node | undefined {
+    if (namespace === undefined) return leaf([], Reasons.namespace);
+    if (serviceName === undefined) return cluster.hasNamespace(namespace) ? leaf([], Reasons.service) : undefined;
+    const service = cluster.service(namespace, serviceName);
+    if (service === undefined) return undefined;
+    const absent = cluster.absence(service);
+    if (absent !== undefined) return first === undefined ? missing(absent) : undefined;
+    if (first === undefined) {
+      const rrsets = records.atService(name, service);
+      if (service.type !== "ExternalName") return { ...leaf(rrsets, Reasons.endpoint), openBelow: true };
+      if (rrsets.length === 0) return missing("ExternalName is not a domain name");
+      return { ...leaf(rrsets, Reasons.leaf), askChain: true };
+    }
+    if (second !== undefined) {
+      const base = nameBelow(svc, serviceName, namespace);
+      const [port, protocol] = [withoutUnderscore(second), withoutUnderscore(first)];
+      if (base === undefined || port === "" || protocol === "") return undefined;
+      const rrsets = records.atPort(name, base, service, port, protocol);
+      return rrsets.length === 0 ? undefined : leaf(rrsets, Reasons.leaf);
+    }
+    // One label may be an endpoint's and an empty non-terminal above ports at once.
+    const rrsets = records.atEndpoint(name, service, first);
+    const protocol = `_${withoutUnderscore(first)}`;
+    if (cluster.hasProtocol(service, protocol)) return { ...leaf(rrsets, Reasons.port), openBelow: true };
+    return rrsets.length === 0 ? undefined : leaf(rrsets, Reasons.leaf);
+  }
+
+  function podNode(name: Name, [namespace, label, ...more]: readonly string[]): Node | undefined {
+    if (namespace === undefined) return leaf([], pods === "disabled" ? Reasons.podsDisabled : Reasons.namespace);
+    if (pods === "disabled" || more.length > 0 || !cluster.hasNamespace(namespace)) return undefined;
+    if (label === undefined) {
+      return { ...leaf([], pods === "insecure" ? Reasons.podInsecure : Reasons.podVerified), openBelow: true };
+    }
+    const address = podAddress(label);
+    if (address === undefined) return undefined;
+    if (pods === "verified" && !registry.podsAt(address).some((each) => each.namespace === namespace)) return undefined;
+    return leaf(addressSets(name, ttl, [address]), Reasons.leaf);
+  }
+
+  function* names(): Generator<Name> {
+    yield* [apex, svc, pod, nsDns, below("dns"), below("dns-version")];
+    for (const namespace of cluster.namespaces()) yield* namesOfNamespace(namespace);
+    for (const service of cluster.services()) yield* namesOfService(service.namespace, service.name, cluster.below(service));
+  }
+
+  function* namesOf(touched: Touched): Generator<Name> {
+    yield apex; // its SOA has a new serial
+    for (const namespace of touched.namespaces) yield* namesOfNamespace(namespace);
+    for (const { namespace, name, below } of touched.services) yield* namesOfService(namespace, name, below);
+    yield* frontChange();
+  }
+
+  function* namesOfNamespace(namespace: string): Generator<Name> {
+    for (const name of pods === "disabled" ? [nameBelow(svc, namespace)] : [nameBelow(svc, namespace), nameBelow(pod, namespace)]) {
+      if (name !== undefined) yield name;
+    }
+  }
+
+  function* namesOfService(namespace: string, service: string, labels: Iterable<string>): Generator<Name> {
+    const base = nameBelow(svc, service, namespace);
+    if (base === undefined) return;
+    yield base;
+    for (const label of labels) {
+      const name = nameBelow(base, ...label.split("."));
+      if (name !== undefined) yield name;
+    }
+  }
+
+  function tell(changed: Iterable<Name>): void {
+    const once = new Set(changed);
+    for (const listener of listeners) listener(once);
+  }
+
+  // Without subscribers nothing keeps `front` fresh, and nobody relies on it.
+  function currentFront(): Front {
+    return frontOf(cluster, ownAddresses());
+  }
+
+  function frontChange(): readonly Name[] {
+    const now = currentFront();
+    if (JSON.stringify(now) === JSON.stringify(front)) return [];
+    front = now;
+    return [apex, nsDns];
+  }
+
+  function nameServers(): RecordSet {
+    const services = currentFront().services.map(({ namespace, name }) => nameBelow(svc, name, namespace));
+    const names = services.filter((name) => name !== undefined);
+    return { owner: apex, type: RRTypes.NS, ttl, rdata: (names.length === 0 ? [nsDns] : names).map(nameRdata) };
+  }
+
+  function leaf(rrsets: readonly RecordSet[], reason: string): Node {
+    return reasons === "off" ? { rrsets } : { rrsets, reasonBelow: reason };
+  }
+
+  function missing(reason: string): Node {
+    return { ...leaf([], reason), askChain: true, absent: reasons === "off" ? "" : reason };
+  }
+
+  function below(...labels: readonly string[]): Name {
+    const name = nameBelow(apex, ...labels);
+    if (name === undefined) throw new RangeError("the zone's name is too long to have names below it");
+    return name;
+  }
+}
+
+/** The SOA of a cluster's zone, in CoreDNS's form: the serial is the time of the last change. */
+export function zoneSoa(apex: Name, ttl: number, changedAtMs: number): RecordSet {
+  const mname = nameBelow(apex, "ns", "dns") ?? apex;
+  const rname = nameBelow(apex, "hostmaster") ?? apex;
+  const serial = Math.floor(changedAtMs / 1000);
+  return {
+    owner: apex,
+    type: RRTypes.SOA,
+    ttl,
+    rdata: [soaRdata({ mname, rname, serial, refresh: 7200, retry: 1800, expire: 86_400, minimum: ttl })],
+  };
+}
+
+function withoutUnderscore(label: string): string {
+  return label.startsWith("_") ? label.slice(1) : label;
+}
