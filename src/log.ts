@@ -25,7 +25,7 @@ export interface Log {
 
 /** A log with an end: what the process that made it has to look after. */
 export interface LogOutput extends Log {
-  /** Writes what is waiting, as far as that goes without blocking. Called before the process ends. */
+  /** Writes what is waiting, as far as that goes without blocking. A log on a descriptor does so by itself when the process exits. */
   flush(): void;
   /** Lines lost because the destination took no more. */
   readonly dropped: number;
@@ -124,6 +124,9 @@ function escapeControls(text: string): string {
 /** What waits for a slow destination: some 10,000 query lines. */
 const MAX_WAITING_CHARS = 1024 * 1024;
 
+/** Time for one write to a file when the process ends. */
+const LAST_WRITE_MS = 20;
+
 interface Output {
   readonly write: LogSink;
   readonly flush: () => void;
@@ -136,6 +139,7 @@ function openOutput(fd: number): Output {
   let waiting = "";
   let waitingLines = 0;
   let busy = false;
+  let writing = false;
   let dropped = 0;
   let reported = 0;
 
@@ -153,7 +157,9 @@ function openOutput(fd: number): Output {
     const text = waiting;
     waiting = "";
     waitingLines = 0;
+    writing = true;
     put(text, (error) => {
+      writing = false;
       if (error) dropped += lines;
       else if (dropped > reported && waiting === "") {
         waiting = `[WARNING] ${dropped - reported} log lines were dropped\n`;
@@ -163,7 +169,7 @@ function openOutput(fd: number): Output {
       pump();
     });
   };
-  return {
+  const output: Output = {
     write: (text) => {
       if (waiting.length + text.length > MAX_WAITING_CHARS) {
         dropped++;
@@ -176,14 +182,11 @@ function openOutput(fd: number): Output {
       setImmediate(pump);
     },
     flush: () => {
+      // The pool's thread finishes what it has begun, so that the last lines keep their order.
+      if (stream === undefined && writing) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LAST_WRITE_MS);
       // Behind an unfinished piece these bytes would land in its middle: then they are lost, as the reader is gone.
       const stuck = stream !== undefined && stream.writableLength > 0;
-      try {
-        if (waiting !== "" && !stuck) writeSync(fd, waiting);
-        else dropped += waitingLines;
-      } catch {
-        dropped += waitingLines;
-      }
+      if (stuck || !writeNow(fd, waiting)) dropped += waitingLines;
       waiting = "";
       waitingLines = 0;
     },
@@ -191,6 +194,8 @@ function openOutput(fd: number): Output {
       return dropped;
     },
   };
+  process.once("exit", output.flush);
+  return output;
 }
 
 function isStream(fd: number): boolean {
@@ -213,4 +218,14 @@ function writeAll(fd: number, bytes: Buffer, done: (error?: Error | null) => voi
     if (error || written === bytes.length) done(error);
     else writeAll(fd, bytes.subarray(written), done);
   });
+}
+
+function writeNow(fd: number, text: string): boolean {
+  try {
+    let rest = Buffer.from(text);
+    while (rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
+    return true;
+  } catch {
+    return false; // full, closed or broken: the process ends all the same
+  }
 }

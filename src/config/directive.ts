@@ -145,6 +145,16 @@ export function deprecated(shape: Shape<unknown>, why: string): Property<undefin
   };
 }
 
+/** A property of CoreDNS's that this version lacks: an error that says so, and what to do instead if anything. */
+export function notYet(instead?: string): Property<undefined> {
+  return {
+    usage: () => undefined,
+    read(lines, report) {
+      for (const line of lines) report.error(line, `not supported yet${instead === undefined ? "" : `; ${instead}`}`);
+    },
+  };
+}
+
 function readLine<T>(shape: Shape<T>, line: Directive, report: Report): T | undefined {
   if (line.block !== undefined) report.error(line, "takes no block");
   return shape.read(line.args, line, report);

@@ -64,9 +64,12 @@ describe("plugins/loadbalance", () => {
 
   it("says that other policies are not there yet", () => {
     expect(readDirective(loadbalance, "loadbalance").findings).to.deep.equal([]);
-    expect(readDirective(loadbalance, "loadbalance weighted weights.txt").findings.join()).to.contain("loadbalance: ");
-    expect(readDirective(loadbalance, "loadbalance weighted").findings).to.deep.equal([
-      "Corefile:2:13: loadbalance: round_robin is the only policy in this version; weighted is not supported yet",
+    expect(readDirective(loadbalance, "loadbalance weighted weights.txt {\n reload 30s\n}").findings).to.deep.equal([
+      "Corefile:2:13: loadbalance: weighted is not supported yet; round_robin is",
+      "Corefile:3:2: loadbalance: reload: not supported yet",
     ]);
+    expect(readDirective(loadbalance, "loadbalance round_robin {\n prefer 192.0.2.0/24\n}").findings.join()).to.contain(
+      "prefer: not supported yet",
+    );
   });
 });

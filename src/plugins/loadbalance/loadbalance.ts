@@ -3,8 +3,8 @@
 
 import { randomInt } from "node:crypto";
 
-import { oneOf, type ArgType } from "../../config/arguments.ts";
-import { directive, optional, type Options } from "../../config/directive.ts";
+import { oneOf } from "../../config/arguments.ts";
+import { directive, notYet, optional, type Options, type Property, type Shape } from "../../config/directive.ts";
 import { DROP } from "../../dns/message.ts";
 import { RRTypes, type Rdata, type RecordSet, type RRType } from "../../dns/records.ts";
 import { definePlugin, type Answer, type Plugin } from "../../plugin.ts";
@@ -13,16 +13,11 @@ const ROTATED: ReadonlySet<RRType> = new Set([RRTypes.A, RRTypes.AAAA, RRTypes.M
 /** Any start will do: replicas must not all begin with the same address. */
 const START_RANGE = 0x1_0000;
 
-const words = oneOf("round_robin");
-const policy: ArgType<"round_robin"> = {
-  usage: "round_robin",
-  parse: (text) =>
-    text === "weighted" ? { problem: "is the only policy in this version; weighted is not supported yet" } : words.parse(text),
-};
+type LoadbalanceOptions = Options<"round_robin", { readonly prefer: Property<undefined>; readonly reload: Property<undefined> }>;
 
-const plugin: Plugin<Options<"round_robin", Record<never, never>>> = definePlugin({
+const plugin: Plugin<LoadbalanceOptions> = definePlugin({
   name: "loadbalance",
-  syntax: directive({ args: optional(policy, "round_robin" as const) }),
+  syntax: directive({ args: policy(), options: { prefer: notYet(), reload: notYet() } }),
   setup() {
     const rotate = createRotation(randomInt(START_RANGE));
     return {
@@ -36,6 +31,19 @@ const plugin: Plugin<Options<"round_robin", Record<never, never>>> = definePlugi
   },
 });
 export default plugin;
+
+// `weighted FILE` is CoreDNS's other policy.
+function policy(): Shape<"round_robin"> {
+  const known = optional(oneOf("round_robin"), "round_robin" as const);
+  return {
+    usage: known.usage,
+    read(tokens, at, report) {
+      if (tokens[0]?.text !== "weighted") return known.read(tokens, at, report);
+      report.error(tokens[0], "weighted is not supported yet; round_robin is");
+      return undefined;
+    },
+  };
+}
 
 /** Rotates each answer by one more than the last; a count for each type, for A and AAAA are asked for in turns. */
 export function createRotation(start: number): (answer: Answer) => Answer {

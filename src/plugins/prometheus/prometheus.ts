@@ -1,7 +1,7 @@
 // prometheus — an HTTP endpoint with all metrics, under CoreDNS's names. Turns counting on for its server block.
 
 import { address, type HostPort } from "../../config/arguments.ts";
-import { directive, none, once, optional, type Options, type Property } from "../../config/directive.ts";
+import { directive, none, notYet, once, optional, type Options, type Property } from "../../config/directive.ts";
 import { definePlugin, type Plugin } from "../../plugin.ts";
 import { exposition, loadPromClient } from "./exposition.ts";
 
@@ -9,16 +9,12 @@ type PrometheusOptions = Options<HostPort, { readonly runtime_metrics: Property<
 
 const DEFAULT_ADDRESS: HostPort = { host: "localhost", port: 9153 };
 
-const notYet: Property<undefined> = {
-  usage: () => undefined,
-  read(lines, report) {
-    for (const line of lines) report.error(line, "not supported yet; put a proxy with TLS in front of the endpoint");
-  },
-};
-
 const plugin: Plugin<PrometheusOptions> = definePlugin({
   name: "prometheus",
-  syntax: directive({ args: optional(address(), DEFAULT_ADDRESS), options: { runtime_metrics: once(none()), tls: notYet } }),
+  syntax: directive({
+    args: optional(address(), DEFAULT_ADDRESS),
+    options: { runtime_metrics: once(none()), tls: notYet("put a proxy with TLS in front of the endpoint") },
+  }),
   setup({ args: { host: listenHost, port } }, host) {
     host.enableTraffic();
     host.http({
