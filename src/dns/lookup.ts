@@ -1,6 +1,7 @@
 // Looking a name up in authoritative data (RFC 1034 §4.3.2): the one place that turns what stands at a name into an
 // answer. Handlers answer queries with it and the answer table is compiled with it, so both say the same. Pure.
 
+import { EdeCodes, emptyReply, Rcodes, type Reply } from "./message.ts";
 import { isWithin, parentOf, readName, type Name } from "./name.ts";
 import { RRTypes, type Rdata, type RecordSet, type RRType } from "./records.ts";
 import type { Node, Zone, ZoneCut } from "./zone.ts";
@@ -114,4 +115,39 @@ function nameAt(rdata: Rdata, at: number): Name {
   const read = readName(rdata, at);
   if (read === undefined) throw new RangeError("rdata that we made holds no name");
   return read.name;
+}
+
+/** The reply that a zone's plugin gives; undefined for what is not the zone's business. */
+export function replyFrom(found: Lookup, by: string): Reply | undefined {
+  switch (found.kind) {
+    case "answer":
+      return { ...emptyReply(Rcodes.NOERROR, by), authoritative: true, answer: found.answer, additional: found.additional };
+    case "cname":
+      return { ...emptyReply(Rcodes.NOERROR, by), authoritative: true, answer: found.answer };
+    case "nodata":
+      return { ...emptyReply(Rcodes.NOERROR, by), authoritative: true, answer: found.answer, authority: soaOf(found.zone) };
+    case "nxdomain": {
+      const { answer, zone, reason } = found;
+      const head = { ...emptyReply(Rcodes.NXDOMAIN, by), authoritative: true, answer, authority: soaOf(zone) };
+      return reason === "" ? head : { ...head, ede: { code: EdeCodes.OTHER, text: reason } };
+    }
+    case "delegation":
+      // AA speaks of the first owner in the answer: ours, if a CNAME led here (RFC 1034 §6.2.6, RFC 2181 §10.1).
+      return {
+        ...emptyReply(Rcodes.NOERROR, by),
+        authoritative: found.answer.length > 0,
+        answer: found.answer,
+        authority: [found.cut.ns],
+        additional: found.cut.glue,
+      };
+    case "ask":
+      return undefined;
+    default:
+      return found satisfies never;
+  }
+}
+
+function soaOf(zone: Zone): readonly RecordSet[] {
+  const soa = zone.soa();
+  return soa === undefined ? NONE : [soa];
 }

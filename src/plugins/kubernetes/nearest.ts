@@ -47,7 +47,8 @@ export function createNearestNames(cluster: Cluster, now: () => number = Date.no
     if (kind !== "svc" || service === undefined || namespace === undefined) return undefined;
     if (cluster.service(namespace, service) !== undefined) return undefined;
     const elsewhere: string[] = [];
-    for (const other of upTo(MAX_CANDIDATES, cluster.namespaces())) if (cluster.service(other, service) !== undefined) elsewhere.push(other);
+    for (const other of upTo(MAX_CANDIDATES, cluster.namespaces()))
+      if (cluster.service(other, service) !== undefined) elsewhere.push(other);
     if (elsewhere.length > 0) return `${service}.${nearest(namespace, elsewhere) ?? elsewhere[0]}`;
     if (!cluster.hasNamespace(namespace)) return nearest(namespace, upTo(MAX_CANDIDATES, cluster.namespaces()));
     const near = nearest(service, upTo(MAX_CANDIDATES, servicesIn(namespace)));

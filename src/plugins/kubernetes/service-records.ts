@@ -39,7 +39,14 @@ export function createServiceRecords(cluster: Cluster, ttl: number): ServiceReco
     atEndpoint(owner, service, label) {
       const found = cluster.publishedAs(service, label);
       const targets = found.flatMap(({ ports }) => ports.flatMap(({ port }) => (port === undefined ? [] : [{ port, name: owner }])));
-      return [...addressSets(owner, ttl, found.map(({ address }) => address)), ...srvSet(owner, ttl, targets)];
+      return [
+        ...addressSets(
+          owner,
+          ttl,
+          found.map(({ address }) => address),
+        ),
+        ...srvSet(owner, ttl, targets),
+      ];
     },
 
     atPort(owner, base, service, port, protocol) {

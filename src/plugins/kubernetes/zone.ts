@@ -12,7 +12,7 @@ import { RRTypes, type RecordSet } from "../../dns/records.ts";
 import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
 import type { Cluster, Touched } from "./cluster.ts";
 import { frontOf, type Front } from "./front.ts";
-import { podAddress } from "./pod-address.ts";
+import { podAddress } from "./address-names.ts";
 import { addressSets, createServiceRecords } from "./service-records.ts";
 
 export type PodsMode = "disabled" | "insecure" | "verified";
