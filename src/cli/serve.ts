@@ -1,10 +1,11 @@
 // `ndots serve`: reads the Corefile, starts the server, prints what CoreDNS prints at its start, and leaves the stop to
 // the signal handlers of cli.ts. Also what `-version` and `-plugins` print.
 
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { NdotsError } from "../errors.ts";
 import { createLog } from "../log.ts";
 import type { Server } from "../server.ts";
+import { readVersion } from "../version.ts";
 import { chooseCorefile } from "./corefile-choice.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 
@@ -73,8 +74,7 @@ export async function printPlugins(): Promise<void> {
 
 // Two lines as CoreDNS's: `CoreDNS-1.14.7` and `linux/amd64, go1.26.6, COMMIT`.
 function versionText(): string {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
-  return `ndots-${version}\n${process.platform}/${process.arch}, node ${process.version}`;
+  return `ndots-${readVersion()}\n${process.platform}/${process.arch}, node ${process.version}`;
 }
 
 function writePidfile(file: string): void {
