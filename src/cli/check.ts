@@ -1,6 +1,7 @@
 // `ndots check`: everything that is wrong in a Corefile and in manifests, for people, editors and CI systems. Opens no
 // socket and reads no network.
 
+import { isAbsolute, relative } from "node:path";
 import { formatFinding, type Finding } from "../errors.ts";
 import { silentLog } from "../log.ts";
 import { checkConfiguration } from "../server.ts";
@@ -21,7 +22,7 @@ export async function check({ conf, manifests, output }: CheckOptions): Promise<
   if (manifests !== undefined) found.push(...(await loadManifests(manifests)).findings);
 
   // The Corefile may name the same manifests.
-  const findings = [...new Map(found.map((finding) => [formatFinding(finding), finding])).values()];
+  const findings = [...new Map(found.map(fromHere).map((finding) => [formatFinding(finding), finding])).values()];
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const warnings = findings.length - errors;
   if (output === "json") {
@@ -36,6 +37,12 @@ export async function check({ conf, manifests, output }: CheckOptions): Promise<
 async function checkCorefile(conf: string | undefined): Promise<readonly Finding[]> {
   const { text, file, port } = chooseCorefile(conf);
   return checkConfiguration({ corefile: text, file, port, address: "", log: silentLog, embedded: false, env: process.env });
+}
+
+// Files below the working directory are named as a person would name them.
+function fromHere(finding: Finding): Finding {
+  const file = isAbsolute(finding.file) ? relative(process.cwd(), finding.file) : finding.file;
+  return file.startsWith("..") ? finding : { ...finding, file };
 }
 
 const RED = 31;
