@@ -11,7 +11,7 @@ import type { Zone } from "../../dns/zone.ts";
 import { NdotsError, type Position } from "../../errors.ts";
 import { manifestsSource } from "../../registry/manifests.ts";
 import type { Registry, Source } from "../../registry/registry.ts";
-import { isReverse } from "./address-names.ts";
+import { isReverse } from "../../dns/reverse.ts";
 import { createCluster } from "./cluster.ts";
 import { createNearestNames, type NearestNames } from "./nearest.ts";
 import { syntax, type KubernetesOptions } from "./options.ts";

@@ -17,7 +17,7 @@ import {
 } from "../../config/directive.ts";
 import type { Name } from "../../dns/name.ts";
 import { parseLabelSelector, type LabelSelector } from "./label-selector.ts";
-import { isReverse } from "./address-names.ts";
+import { isReverse } from "../../dns/reverse.ts";
 
 /** CoreDNS's bound. */
 const MAX_TTL_SECONDS = 3600;

@@ -7,7 +7,7 @@ import { nameRdata } from "../../dns/rdata.ts";
 import { RRTypes, type Rdata } from "../../dns/records.ts";
 import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
 import type { Cluster } from "./cluster.ts";
-import { addressOfReverseName, reverseName } from "./address-names.ts";
+import { addressOfReverseName, reverseName } from "../../dns/reverse.ts";
 import { zoneSoa, type ReasonsMode } from "./zone.ts";
 
 /** Which reverse names exist, and which ones a change touches. */

@@ -7,12 +7,12 @@
 //         └─ pod ── NAMESPACE ── 10-244-0-9 (computed: never listed)
 
 import { labelsBelow, nameBelow, type Name } from "../../dns/name.ts";
-import { nameRdata, soaRdata, txtRdata } from "../../dns/rdata.ts";
+import { addressToBytes, nameRdata, soaRdata, txtRdata } from "../../dns/rdata.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
+import { addressText } from "../../dns/reverse.ts";
 import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
 import type { Cluster, Touched } from "./cluster.ts";
 import { frontOf, type Front } from "./front.ts";
-import { podAddress } from "./address-names.ts";
 import { addressSets, createServiceRecords } from "./service-records.ts";
 
 export type PodsMode = "disabled" | "insecure" | "verified";
@@ -241,4 +241,12 @@ export function zoneSoa(apex: Name, ttl: number, changedAtMs: number): RecordSet
 
 function withoutUnderscore(label: string): string {
   return label.startsWith("_") ? label.slice(1) : label;
+}
+
+/** The canonical address that a Pod's label stands for: three dashes are IPv4, else IPv6; undefined if it is none. */
+function podAddress(label: string): string | undefined {
+  const isV4 = /^\d+-\d+-\d+-\d+$/.test(label);
+  if (!isV4 && !/^[0-9a-f-]+$/.test(label)) return undefined;
+  const bytes = addressToBytes(label.replaceAll("-", isV4 ? "." : ":"));
+  return bytes === undefined ? undefined : addressText(bytes);
 }

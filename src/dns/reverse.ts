@@ -1,20 +1,12 @@
-// Addresses in names: the dashed label of a Pod's name (`10-244-0-9`), and reverse names, both ways. Pure.
+// Reverse names, both ways: an address and its name in in-addr.arpa or ip6.arpa (RFC 1035 §3.5, RFC 3596 §2.5). Pure.
 
 import ipaddr from "ipaddr.js";
-import { labelsBelow, nameBelow, parseName, type Name } from "../../dns/name.ts";
-import { addressToBytes } from "../../dns/rdata.ts";
+import { labelsBelow, nameBelow, parseName, type Name } from "./name.ts";
+import { addressToBytes } from "./rdata.ts";
 
 const IN_ADDR: Name = parseName("in-addr.arpa");
 const IP6: Name = parseName("ip6.arpa");
 const NIBBLES = 32;
-
-/** The canonical address that a Pod's label stands for: three dashes are IPv4, else IPv6; undefined if it is none. */
-export function podAddress(label: string): string | undefined {
-  const isV4 = /^\d+-\d+-\d+-\d+$/.test(label);
-  if (!isV4 && !/^[0-9a-f-]+$/.test(label)) return undefined;
-  const bytes = addressToBytes(label.replaceAll("-", isV4 ? "." : ":"));
-  return bytes === undefined ? undefined : addressText(bytes);
-}
 
 /** Canonical text (RFC 5952) of 4 or 16 bytes. */
 export function addressText(bytes: Uint8Array): string {

@@ -1,0 +1,86 @@
+// search — answers short names (`my-nginx`, `my-nginx.default`) by itself, for clients without a search list: on
+// development machines and in tests. A cluster's Pods bring their own search list and need none of this.
+
+import { oneOf, word } from "../../config/arguments.ts";
+import { directive, once, one, rest, type Options, type Property } from "../../config/directive.ts";
+import { chase, lookup, replyFrom } from "../../dns/lookup.ts";
+import { EdeCodes, emptyReply, Rcodes } from "../../dns/message.ts";
+import { isReverse } from "../../dns/reverse.ts";
+import type { Zone } from "../../dns/zone.ts";
+import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
+import type { Position } from "../../errors.ts";
+import { RESERVED, searchZone, TYPES } from "./zone.ts";
+
+const NAME = "search";
+/** Names below which a cluster's own would hide the Internet's; any of two letters is one, too. */
+const TOP_LEVEL_DOMAINS: ReadonlySet<string> = new Set(
+  "app arpa biz cloud com dev edu gov info int internal local mil mobi name net online org page pro shop site store tech test xyz".split(
+    " ",
+  ),
+);
+/** Seconds, where the target has no record to take a TTL from; as `kubernetes`. */
+const TTL_SECONDS = 5;
+
+type SearchOptions = Options<readonly string[], { readonly namespaces: Property<"all" | undefined> }>;
+
+const plugin: Plugin<SearchOptions> = definePlugin({
+  name: NAME,
+  syntax: directive({
+    args: rest(word("NAMESPACE"), { min: 1 }),
+    options: { namespaces: once(one(oneOf("all"))) },
+    check({ args: namespaces }, report, at) {
+      for (const namespace of namespaces) {
+        if (RESERVED.has(namespace))
+          report.error(at, `"${namespace}" can't be searched: the name stands for itself below a cluster's zone`);
+        else if (namespace.length === 2 || TOP_LEVEL_DOMAINS.has(namespace)) {
+          report.warning(at, `"${namespace}" is a top-level domain too: its Services hide the names below it, like example.${namespace}`);
+        }
+      }
+    },
+  }),
+  setup,
+});
+export default plugin;
+
+function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Host, at: Position): Instance {
+  // `kubernetes` is set up after this plugin: its zones are asked for when they are first needed.
+  let found: readonly Zone[] = [];
+  const zonesOfCluster = (): readonly Zone[] => {
+    if (found.length === 0) found = host.instance("kubernetes")?.zones ?? [];
+    return found;
+  };
+  const zone = searchZone({
+    namespaces,
+    qualified: every === "all" ? "all" : "listed",
+    cluster: () => zonesOfCluster().find(({ apex }) => !isReverse(apex)),
+    ttl: TTL_SECONDS,
+  });
+  return {
+    zones: [zone],
+    transparent: true,
+    handle(query, next) {
+      const { qname, qtype } = query;
+      if (!TYPES.includes(qtype)) return next(query);
+      if (!zone.ready) {
+        if (!zone.covers(qname)) return next(query);
+        return {
+          ...emptyReply(Rcodes.SERVFAIL, NAME),
+          ede: { code: EdeCodes.NOT_READY, text: "the cluster's objects have not been read yet" },
+        };
+      }
+      if (zone.node(qname) === undefined) return next(query);
+      return replyFrom(chase(zonesOfCluster(), lookup(zone, qname, qtype), qtype), NAME) ?? next(query);
+    },
+    start() {
+      if (zonesOfCluster().length > 0) return;
+      const { file, line, column } = at;
+      host.report({
+        file,
+        line,
+        column,
+        severity: "warning",
+        message: `${NAME}: does nothing without "kubernetes" in the same server block`,
+      });
+    },
+  };
+}

@@ -1,0 +1,129 @@
+// Short names as a zone: `my-nginx.`, `my-nginx.default.`, `my-nginx.default.svc.` and `my-nginx.default.cluster.local.`
+// are aliases of the name in the cluster's zone. A view of that zone: it keeps nothing, and it has no authority over
+// what is no alias, so that everything else goes on down the chain.
+
+import { labelsBelow, labelsOf, nameBelow, ROOT, type Name } from "../../dns/name.ts";
+import { nameRdata } from "../../dns/rdata.ts";
+import { RRTypes, type RRType } from "../../dns/records.ts";
+import type { NamesListener, Zone } from "../../dns/zone.ts";
+
+export interface SearchZoneOptions {
+  /** Where bare names are looked for, in this order. */
+  readonly namespaces: readonly string[];
+  /** Whether `my-nginx.NS.` is answered for every namespace, or for the listed ones only. */
+  readonly qualified: "all" | "listed";
+  /** The zone that the names are short for; asked for when it is first needed. */
+  readonly cluster: () => Zone | undefined;
+  /** The TTL of the CNAMEs, in seconds, is that of the target's records; this one where it has none. */
+  readonly ttl: number;
+}
+
+export interface SearchZone extends Zone {
+  /** The name is short for something in a listed namespace, whether or not it is there. */
+  covers(name: Name): boolean;
+}
+
+/** The types that a short name is asked for; all others are none of ours. */
+export const TYPES: readonly RRType[] = [RRTypes.A, RRTypes.AAAA, RRTypes.CNAME, RRTypes.SRV, RRTypes.HTTPS];
+/** Labels right below the cluster's zone that are no namespaces. */
+export const RESERVED: ReadonlySet<string> = new Set(["svc", "pod", "dns"]);
+
+export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOptions): SearchZone {
+  const listed = new Set(namespaces);
+  const zone: SearchZone = {
+    apex: ROOT,
+    complete: false,
+    get ready() {
+      return cluster()?.ready ?? false;
+    },
+    soa: () => undefined,
+    node(name) {
+      const target = cluster();
+      const found = target && targetOf(target, name);
+      if (target === undefined || found === undefined) return undefined;
+      const { name: full, askChain } = found;
+      const cname = { owner: name, type: RRTypes.CNAME, ttl: found.ttl, rdata: [nameRdata(full)] };
+      const alias = { zone: target, target: full, types: TYPES };
+      return { rrsets: [cname], partial: true, alias, ...(askChain ? { askChain: true } : {}) };
+    },
+    *names() {
+      const target = cluster();
+      if (target === undefined) return;
+      const told = new Set<Name>();
+      for (const full of target.names()) {
+        for (const name of aliasesOf(target, full)) {
+          if (told.has(name) || zone.node(name) === undefined) continue;
+          told.add(name); // a bare name stands for several full ones
+          yield name;
+        }
+      }
+    },
+    subscribe(listener: NamesListener) {
+      const target = cluster();
+      if (target === undefined) return () => {};
+      return target.subscribe((changed) => {
+        const names = new Set<Name>();
+        for (const full of changed) for (const name of aliasesOf(target, full)) names.add(name);
+        if (names.size > 0) listener(names);
+      });
+    },
+    covers: (name) => {
+      const target = cluster();
+      return target !== undefined && candidates(target, name).some(({ namespace }) => listed.has(namespace));
+    },
+  };
+  return zone;
+
+  // The full name that a name is short for: the first one that is there.
+  function targetOf(target: Zone, name: Name): { readonly name: Name; readonly askChain: boolean; readonly ttl: number } | undefined {
+    for (const { full } of candidates(target, name)) {
+      const node = target.node(full);
+      if (node === undefined || node.absent !== undefined) continue;
+      const isPort = labelsOf(full)[0]?.startsWith("_") === true;
+      if (isPort && node.rrsets.length === 0) continue;
+      return { name: full, askChain: node.askChain === true, ttl: node.rrsets[0]?.ttl ?? ttl };
+    }
+    return undefined;
+  }
+
+  function candidates(target: Zone, name: Name): { readonly full: Name; readonly namespace: string }[] {
+    const short = labelsBelow(name, target.apex) ?? labelsOf(name);
+    const isInZone = short.length < labelsOf(name).length;
+    const isPort = short[0]?.startsWith("_") === true;
+    const port = isPort ? short.slice(0, 2) : [];
+    if (isPort && port[1]?.startsWith("_") !== true) return [];
+    const [service, namespace, svc, ...more] = short.slice(port.length);
+    if (service === undefined || more.length > 0) return [];
+    if (svc !== undefined && (svc !== "svc" || isInZone)) return [];
+    if (namespace === undefined && isInZone) return [];
+    const searched = namespace === undefined ? namespaces : isSearched(namespace) ? [namespace] : [];
+    return searched.flatMap((each) => {
+      const full = nameBelow(target.apex, ...port, service, each, "svc");
+      return full === undefined ? [] : [{ full, namespace: each }];
+    });
+  }
+
+  function isSearched(namespace: string): boolean {
+    return !RESERVED.has(namespace) && (qualified === "all" || listed.has(namespace));
+  }
+
+  // The short forms of a name in the cluster's zone; none for what is no Service's or port's name.
+  function* aliasesOf(target: Zone, full: Name): Generator<Name> {
+    const labels = labelsBelow(full, target.apex) ?? [];
+    const port = labels.length === 5 ? labels.slice(0, 2) : [];
+    const [service, namespace, svc, ...more] = labels.slice(port.length);
+    if (service === undefined || namespace === undefined || svc !== "svc" || more.length > 0) return;
+    if (port.length > 0 && !port.every((label) => label.startsWith("_"))) return;
+    const forms: (Name | undefined)[] = [];
+    if (listed.has(namespace)) forms.push(nameBelow(ROOT, ...port, service));
+    if (isSearched(namespace)) {
+      const qualifiedLabels = [...port, service, namespace];
+      forms.push(
+        nameBelow(ROOT, ...qualifiedLabels),
+        nameBelow(ROOT, ...qualifiedLabels, "svc"),
+        nameBelow(target.apex, ...qualifiedLabels),
+      );
+    }
+    for (const name of forms) if (name !== undefined) yield name;
+  }
+}
