@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { chase, lookup } from "../../src/dns/lookup.ts";
+import { chase, lookup, replyFrom } from "../../src/dns/lookup.ts";
 import { createZone } from "../../src/dns/map-zone.ts";
 import { formatName, parseName } from "../../src/dns/name.ts";
 import { formatRecord, parseRecordSets, typeOf } from "../../src/dns/text.ts";
@@ -222,6 +222,9 @@ describe("dns/map-zone: what a question is answered", () => {
       const found = chase([zone], lookup(zone, parseName(name), type), type);
       expect(found.kind).to.equal(kind);
       expect("answer" in found ? lines(found.answer) : []).to.deep.equal(answer);
+      const reply = replyFrom(found, "test");
+      expect(lines(reply?.answer ?? [])).to.deep.equal(answer);
+      expect(reply?.authoritative).to.equal(kind !== "delegation" || answer.length > 0); // a referral is not our authority
       const besides = found.kind === "delegation" ? [found.cut.ns, ...found.cut.glue] : found.kind === "answer" ? found.additional : [];
       expect(lines(besides)).to.deep.equal(more);
     });

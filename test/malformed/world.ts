@@ -1,7 +1,7 @@
 // A Responder over the cases' world, without sockets, plugins and table.
 
 import { Outcomes } from "../../src/answers/table.ts";
-import { chase, lookup, zoneOf, type Lookup } from "../../src/dns/lookup.ts";
+import { chase, lookup, replyFrom, zoneOf } from "../../src/dns/lookup.ts";
 import { createZone } from "../../src/dns/map-zone.ts";
 import { emptyReply, Rcodes, type Query, type Reply } from "../../src/dns/message.ts";
 import { parseName } from "../../src/dns/name.ts";
@@ -16,11 +16,8 @@ const zone = createZone({ apex, records: parseRecordSets(WORLD) });
 
 function answerFrom(query: Query): Reply {
   if (zoneOf([zone], query.qname) === undefined) return emptyReply(Rcodes.REFUSED, "");
-  const found: Lookup = chase([zone], lookup(zone, query.qname, query.qtype), query.qtype);
-  const ours = { ...emptyReply(Rcodes.NOERROR, "test"), authoritative: true };
-  if (found.kind === "answer") return { ...ours, answer: found.answer };
-  const soa = zone.soa();
-  return { ...ours, rcode: found.kind === "nxdomain" ? Rcodes.NXDOMAIN : Rcodes.NOERROR, authority: soa === undefined ? [] : [soa] };
+  const found = chase([zone], lookup(zone, query.qname, query.qtype), query.qtype);
+  return replyFrom(found, "test") ?? emptyReply(Rcodes.REFUSED, "");
 }
 
 /** Answers from WORLD through the whole query path but the table. */
