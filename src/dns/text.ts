@@ -62,18 +62,21 @@ export function parseRecord(text: string, options: TextOptions = {}): TextRecord
 /** Reads records, one a line, and puts those of one owner, class and type together, in the order of their first lines. */
 export function parseRecordSets(text: string, options: TextOptions = {}): RecordSet[] {
   const sets = new Map<string, RecordSet & { readonly rdata: Rdata[] }>();
+  const records = new Set<string>(); // an rrset has no record twice (RFC 2181 §5)
   for (const line of text.split("\n")) {
     if (splitFields(line).length === 0) continue;
     const { owner, ttl, type, rrclass, rdata } = parseRecord(line, options);
     const key = `${type} ${rrclass} ${owner}`;
+    const record = `${key} ${Buffer.from(rdata).toString("latin1")}`;
     const set = sets.get(key);
     if (set === undefined) {
       sets.set(key, { owner, type, ttl, rdata: [rdata], ...(rrclass === RRClasses.IN ? {} : { rrclass }) });
     } else if (set.ttl !== ttl) {
       throw rdataError(`"${line.trim()}": the records of one rrset have one TTL (RFC 2181 §5.2), found ${set.ttl} and ${ttl}`);
-    } else if (!set.rdata.some((known) => Buffer.compare(known, rdata) === 0)) {
+    } else if (!records.has(record)) {
       set.rdata.push(rdata);
     }
+    records.add(record);
   }
   return [...sets.values()];
 }

@@ -162,6 +162,8 @@ describe("dns/map-zone: what a question is answered", () => {
     a.b         A     192.0.2.2
     *.wild      CNAME web
     into-child  CNAME www.child
+    out         CNAME www.example.net.
+    loop        CNAME loop
     child       NS    ns.child
     child       DS    \\# 4 00010d02
     other       NS    ns
@@ -185,6 +187,8 @@ describe("dns/map-zone: what a question is answered", () => {
       "answer",
       ["x.wild.example.org. 60 IN CNAME web.example.org.", "web.example.org. 60 IN A 192.0.2.1"],
     ],
+    ["an alias that leaves the zone ends there", "out.example.org. A", "cname", ["out.example.org. 60 IN CNAME www.example.net."]],
+    ["an alias of itself is one record", "loop.example.org. A", "answer", ["loop.example.org. 60 IN CNAME loop.example.org."]],
     ["a wildcard's own name too", "*.wild.example.org. CNAME", "answer", ["*.wild.example.org. 60 IN CNAME web.example.org."]],
     [
       "a zone cut gives a referral",
