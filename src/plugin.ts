@@ -92,7 +92,7 @@ export interface Host {
   /** True once the server takes no new queries. */
   readonly draining: boolean;
   /** True from the signal to stop on: queries are still answered, through the lameduck time. */
-  readonly stopping?: boolean;
+  readonly stopping: boolean;
   /** Something wrong in a file: an error during setup refuses the configuration, later it is told and the rest goes on. */
   report(finding: Finding): void;
 }

@@ -1,9 +1,11 @@
 // The life of a server: configuration → plugins → listeners → ready; drain; stop. index.ts offers it to programs,
 // cli.ts to people. Everything a server holds hangs on the object made here: any number run side by side.
 
+import { getHeapStatistics } from "node:v8";
 import { createCompiler, type Compiler, type ServedZone } from "./answers/compile.ts";
 import { MemoryTable } from "./answers/table.ts";
 import { composeChain } from "./chain.ts";
+import { formatGoDuration } from "./config/arguments.ts";
 import { DEFAULT_UDP_BYTES, MAX_MESSAGE_BYTES } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
 import { Exchange } from "./dns/question.ts";
@@ -43,6 +45,8 @@ export interface Server {
   readonly zoneLines: readonly string[];
   /** Bytes of the answer tables. */
   readonly tableBytes: number;
+  /** What it serves on, by which path, within which bound of memory: for people, at the start. */
+  describe(): readonly string[];
   /** Answers a packet as the first address would, without a socket; undefined: it would send nothing. */
   ask(packet: Uint8Array, transport: "udp" | "tcp"): Promise<Uint8Array | undefined>;
   /** Resolves when the answer tables hold every name. For tests and benchmarks. */
@@ -53,6 +57,8 @@ export interface Server {
    */
   stop(how: "drain" | "now"): Promise<void>;
 }
+
+const MIB = 1024 * 1024;
 
 /** Longest time in which what is in flight may finish once the sockets take nothing new. */
 const GRACE_MS = 5_000;
@@ -105,6 +111,15 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     get tableBytes() {
       return answering.groups.reduce((sum, { table }) => sum + table.bytes, 0);
     },
+    describe() {
+      const where = setup.life.addresses.map(({ address, port }) => `${address.includes(":") ? `[${address}]` : address}:${port}`);
+      const heapMiB = Math.round(getHeapStatistics().heap_size_limit / MIB);
+      const tableMiB = Math.round(this.tableBytes / MIB);
+      return [
+        `listening on ${where.join(", ")} for UDP and TCP (portable listeners: node:dgram, node:net)`,
+        `memory: at most ${heapMiB} MiB of JavaScript heap (--max-old-space-size sets it), ${tableMiB} MiB of answer table beside it`,
+      ];
+    },
     async ask(packet, transport) {
       const io = new Exchange(MAX_MESSAGE_BYTES);
       Object.assign(io, { in: packet, inEnd: packet.length, transport, receivedAtMs: performance.now() });
@@ -123,12 +138,13 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   };
 
   async function drain(): Promise<void> {
+    setup.life.stopping = true;
     const lameducks = instancesOf(setup.blocks).flatMap((instance) => instance.lameduckMs ?? []);
     const lameduckMs = lameducks.length === 0 ? undefined : Math.max(...lameducks);
     const leastMs = lameduckMs ?? PLAIN_DRAIN.leastMs;
     const mostMs = lameduckMs === undefined ? PLAIN_DRAIN.mostMs : Math.max(leastMs, Math.min(2 * leastMs, LONGEST_DRAIN_MS));
     if (lameduckMs !== undefined && lameduckMs > 0) {
-      log.plugin("health").info(`Going into lameduck mode for ${lameduckMs / 1000}s`);
+      log.plugin("health").info(`Going into lameduck mode for ${formatGoDuration(lameduckMs)}`);
     }
     const startedMs = performance.now();
     await delay(leastMs);
@@ -136,7 +152,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   }
 
   async function close(): Promise<void> {
-    setup.life.draining = true;
+    setup.life.stopping = setup.life.draining = true;
     await Promise.all(listeners.map((listener) => listener.stop(GRACE_MS)));
     for (const { compiler } of answering.groups) compiler.stop();
     stopping.abort();

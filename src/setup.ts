@@ -44,6 +44,7 @@ export interface ReadyBlock {
 /** What the running server tells its plugins through their Host. */
 export interface Life {
   addresses: readonly ListenAddress[];
+  stopping: boolean;
   draining: boolean;
 }
 
@@ -64,7 +65,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
   const findings: Finding[] = [...parsed.findings, ...planned.findings];
   refuseErrors(findings);
 
-  const life: Life = { addresses: [], draining: false };
+  const life: Life = { addresses: [], stopping: false, draining: false };
   const registries = createRegistries();
   const blocks: ReadyBlock[] = [];
   const setup: Setup = { blocks, registries, life, findings, onFinding: (finding) => void findings.push(finding) };
@@ -91,6 +92,9 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         notReady: () => notReady(blocks),
         listenAddresses: () => life.addresses.map(({ address }) => address),
         enableTraffic: () => void (traffic = true),
+        get stopping() {
+          return life.stopping;
+        },
         get draining() {
           return life.draining;
         },

@@ -83,8 +83,10 @@ export interface ManifestWatch {
 /** Watches the folders of the paths. Events that come before next() is called are kept. */
 export function watchManifestFiles(paths: readonly string[]): ManifestWatch {
   const watchers = new Map<string, { readonly watcher: FSWatcher; readonly inode: string }>();
+  const plainFiles = new Set<string>();
   const changed = new Set<string>();
   let anything = false;
+  let following = false;
   let stopped = false;
   let settling: NodeJS.Timeout | undefined;
   let poll: NodeJS.Timeout | undefined;
@@ -97,8 +99,8 @@ export function watchManifestFiles(paths: readonly string[]): ManifestWatch {
         if (name !== null && MANIFEST_NAME.test(name)) changed.add(join(path, name));
         else if (name === null || name.startsWith("..")) anything = true;
       } else if (resolve(dirname(path)) === folder) {
-        if (name === basename(path)) changed.add(path);
-        else if (name === null || name.startsWith("..")) anything = true;
+        if (name === basename(path) && plainFiles.has(path)) changed.add(path);
+        else if (name === null || name === basename(path) || name.startsWith("..")) anything = true;
       }
     }
     if (anything || changed.size > 0) settling ??= setTimeout(() => wake?.(), SETTLE_MS);
@@ -109,11 +111,10 @@ export function watchManifestFiles(paths: readonly string[]): ManifestWatch {
     const folders = new Set<string>();
     for (const path of paths) {
       folders.add(resolve(dirname(path)));
-      const isFolder = await stat(path).then(
-        (entry) => entry.isDirectory(),
-        () => false,
-      );
-      if (isFolder) folders.add(resolve(path));
+      const entry = await stat(path).catch(() => undefined);
+      if (entry?.isDirectory() === true) folders.add(resolve(path));
+      if (entry?.isFile() === true) plainFiles.add(path);
+      else plainFiles.delete(path);
     }
     for (const folder of folders) {
       const inode = await stat(folder).then(
@@ -130,11 +131,13 @@ export function watchManifestFiles(paths: readonly string[]): ManifestWatch {
         const watcher = watch(folder, { persistent: false }, (_, name) => hear(folder, name));
         watcher.on("error", () => watchers.delete(folder));
         watchers.set(folder, { watcher, inode });
-        if (known !== undefined) hear(folder, null);
+        // What happened before the watch stood was not heard.
+        if (following) hear(folder, null);
       } catch {
         continue;
       }
     }
+    following = true;
   }
 
   return {

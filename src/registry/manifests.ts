@@ -64,8 +64,8 @@ export function manifestsSource(options: ManifestsOptions): Source {
     try {
       let hint: Hint | undefined = "anything";
       let first = true;
+      await watched?.looked(0);
       while (hint !== undefined && !signal.aborted) {
-        await watched?.looked(0);
         const lookedAt = now();
         await folder.refresh(hint);
         await settle(registry, cluster, signal);

@@ -2,7 +2,8 @@ import { expect } from "chai";
 
 import { Rcodes } from "../../src/dns/message.ts";
 import { RRTypes } from "../../src/dns/records.ts";
-import { createConsolidator, formatGoDuration, type Pattern } from "../../src/plugins/errors/consolidate.ts";
+import { formatGoDuration } from "../../src/config/arguments.ts";
+import { createConsolidator, type Pattern } from "../../src/plugins/errors/consolidate.ts";
 import errors from "../../src/plugins/errors/errors.ts";
 import { fakeHost, fakeLog, query, readDirective, sent, setUp } from "../helpers/fake-host.ts";
 

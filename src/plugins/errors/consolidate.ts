@@ -1,5 +1,6 @@
 // Counts errors that look alike and tells their number once a period. Called by errors.ts for every failed query.
 
+import { formatGoDuration } from "../../config/arguments.ts";
 import type { Log } from "../../log.ts";
 
 /** What to count together, and how to tell. */
@@ -55,14 +56,4 @@ export function createConsolidator(patterns: readonly Pattern[], log: Log, sched
       }
     },
   };
-}
-
-/** A duration as Go prints it: `500ms`, `30s`, `1m0s`, `1h0m0s`. */
-export function formatGoDuration(milliseconds: number): string {
-  if (milliseconds < 1000) return `${milliseconds}ms`;
-  const seconds = (milliseconds % 60_000) / 1000;
-  const minutes = Math.floor(milliseconds / 60_000) % 60;
-  const hours = Math.floor(milliseconds / 3_600_000);
-  if (hours > 0) return `${hours}h${minutes}m${seconds}s`;
-  return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`;
 }

@@ -80,7 +80,7 @@ export const EXTERNAL_ADDRESS = "ExternalName is an IP address, not a name";
 
 const NONE: readonly never[] = Object.freeze([]);
 /** What may be an endpoint's label; Pods' names may have dots. */
-const LABEL = /^[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?$/;
+const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** The served part of a registry. Follows it until close(). */
 export function createCluster(registry: Registry, options: ClusterOptions = {}): Cluster {
@@ -234,7 +234,9 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
           if (noEndpoints) break;
           for (const slice of [object, previous as EndpointSlice | undefined]) {
             if (slice === undefined) continue;
-            touch(slice.namespace, slice.service, undefined, [slice]);
+            const below = touch(slice.namespace, slice.service, undefined, [slice]);
+            // SRV answers carry the addresses of their targets, which other slices may share.
+            for (const { ports } of registry.slices(slice.namespace, slice.service)) addPorts(below, ports);
             // With ignore empty_service, the Service's own names come and go with its endpoints.
             const service = registry.service(slice.namespace, slice.service);
             if (ignoreEmptyService && service !== undefined) touch(slice.namespace, slice.service, service, NONE);
@@ -259,12 +261,13 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
     const touched: Touched = { namespaces, services: [...services.values()], addresses };
     for (const listener of listeners) listener(touched);
 
-    function touch(namespace: string, name: string, service: Service | undefined, slices: readonly EndpointSlice[]): void {
+    function touch(namespace: string, name: string, service: Service | undefined, slices: readonly EndpointSlice[]): Set<string> {
       const key = `${namespace}/${name}`;
       let entry = services.get(key);
       if (entry === undefined) services.set(key, (entry = { namespace, name, below: new Set() }));
       addBelow(entry.below, service, slices);
       for (const slice of slices) for (const address of addressesOf(slice)) addresses.add(address);
+      return entry.below;
     }
   }
 }

@@ -112,7 +112,9 @@ function registryFor(options: KubernetesOptions, host: Host, at: Position): Regi
       onFinding: (finding) => host.report(finding),
       onNote: (text) => host.log.info(text),
       onLoaded: ({ files, objects, errors, tookMs }) =>
-        host.log.info(`manifests: ${objects} objects in ${files} files, ${errors} errors, ${Math.round(tookMs)} ms`),
+        host.log.info(
+          `${objects} objects from ${files} files of ${manifests.paths.join(", ")}, ${errors} errors, in ${Math.round(tookMs)} ms`,
+        ),
     });
   try {
     return host.registry({ key: `manifests ${JSON.stringify(source)}`, create });

@@ -94,7 +94,7 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
   const nsDns = nameBelow(forward, "ns", "dns") ?? forward;
   const soa = (): ReturnType<typeof zoneSoa> => zoneSoa(apex, ttl, registry.changedAtMs);
 
-  return {
+  const zone: Zone = {
     apex,
     complete,
     get ready() {
@@ -123,6 +123,8 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
         for (const name of touched) if (isWithin(name, apex)) within.add(name);
         for (const each of listeners) each(within);
       });
+      // Until then the subscriber could ask about nothing.
+      if (!registry.synced) void registry.whenSynced().then(() => (listeners.has(listener) ? listener(zone.names()) : undefined));
       return () => {
         listeners.delete(listener);
         if (listeners.size > 0) return;
@@ -131,6 +133,7 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
       };
     },
   };
+  return zone;
 
   function nodeWith(rrsets: Node["rrsets"]): Node {
     return reasons === "off" ? { rrsets } : { rrsets, reasonBelow: "no Service or endpoint has this address" };

@@ -80,6 +80,8 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     subscribe(listener) {
       listeners.add(listener);
       stop ??= cluster.subscribe((touched) => tell(namesOf(touched)));
+      // Until then the subscriber could ask about nothing.
+      if (!registry.synced) void registry.whenSynced().then(() => (listeners.has(listener) ? listener(zone.names()) : undefined));
       return () => {
         listeners.delete(listener);
         if (listeners.size > 0) return;
@@ -142,8 +144,12 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     }
     // One label may be an endpoint's and an empty non-terminal above ports at once.
     const rrsets = records.atEndpoint(name, service, first);
-    const protocol = `_${withoutUnderscore(first)}`;
-    if (cluster.hasProtocol(service, protocol)) return { ...leaf(rrsets, Reasons.port), openBelow: true };
+    const protocol = withoutUnderscore(first);
+    if (cluster.hasProtocol(service, `_${protocol}`)) {
+      const here: Node = { ...leaf(rrsets, Reasons.port), openBelow: true };
+      // Without its underscore the name is not listed: nobody would be told of its end.
+      return first === protocol ? { ...here, askChain: true } : here;
+    }
     return rrsets.length === 0 ? undefined : leaf(rrsets, Reasons.leaf);
   }
 

@@ -27,7 +27,7 @@ const plugin: Plugin<ReadyOptions> = definePlugin({
       port,
       path: "/ready",
       handle() {
-        if (host.draining || (inLameduck === "off" && host.stopping === true)) return { status: 503, body: "Shutting down" };
+        if (host.draining || (inLameduck === "off" && host.stopping)) return { status: 503, body: "Shutting down" };
         const waiting = notReady();
         if (waiting.length === 0) return { status: 200, body: "OK" };
         const names = [...new Set(waiting.map(({ plugin: name }) => name))].toSorted().join(",");
