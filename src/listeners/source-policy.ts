@@ -21,8 +21,9 @@ export function sourceDefect(address: string, port: number): SourceDefect | unde
       return address >= "224." && address < "240." ? "source_multicast" : undefined;
     case 0x3a: // ":"
       return address === "::" ? "source_unspecified" : undefined;
-    case 0x66: // "f": ff00::/8 (RFC 4291 §2.7)
-      return address.charCodeAt(1) === 0x66 && address.charCodeAt(4) === COLON ? "source_multicast" : undefined;
+    case 0x66: // "f": ff00::/8 (RFC 4291 §2.7); "ff:" and "fff:" are short for 00ff and 0fff
+      if (address.charCodeAt(1) !== 0x66 || address.charCodeAt(4) !== COLON) return undefined;
+      return address.charCodeAt(2) === COLON || address.charCodeAt(3) === COLON ? undefined : "source_multicast";
     default:
       return undefined;
   }
