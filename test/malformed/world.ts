@@ -1,40 +1,51 @@
-// A Responder over the cases' world, without sockets, plugins and table.
+// A Responder over a stored zone, without sockets and plugins; its answer table on or off.
 
-import { Outcomes } from "../../src/answers/table.ts";
+import { createCompiler } from "../../src/answers/compile.ts";
+import { MemoryTable, Outcomes } from "../../src/answers/table.ts";
 import { chase, lookup, replyFrom, zoneOf } from "../../src/dns/lookup.ts";
 import { createZone } from "../../src/dns/map-zone.ts";
 import { emptyReply, Rcodes, type Query, type Reply } from "../../src/dns/message.ts";
 import { parseName } from "../../src/dns/name.ts";
 import { parseRecordSets } from "../../src/dns/text.ts";
+import type { Zone } from "../../src/dns/zone.ts";
 import { silentLog } from "../../src/log.ts";
-import { createResponder, type Responder } from "../../src/respond.ts";
+import { createResponder, type Block, type Responder } from "../../src/respond.ts";
 import { exchangeOf } from "../helpers/exchange.ts";
 import { WORLD } from "./cases.ts";
 
-const apex = parseName("cluster.local.");
-const zone = createZone({ apex, records: parseRecordSets(WORLD) });
+export type Table = "on" | "off";
 
-function answerFrom(query: Query): Reply {
-  if (zoneOf([zone], query.qname) === undefined) return emptyReply(Rcodes.REFUSED, "");
-  const found = chase([zone], lookup(zone, query.qname, query.qtype), query.qtype);
-  return replyFrom(found, "test") ?? emptyReply(Rcodes.REFUSED, "");
+/** Answers from WORLD. */
+export function createWorldResponder(table: Table): Promise<Responder> {
+  return createZoneResponder(createZone({ apex: parseName("cluster.local."), records: parseRecordSets(WORLD) }), table);
 }
 
-/** Answers from WORLD through the whole query path but the table. */
-export function createWorldResponder(): Responder {
-  const block = {
-    zone: apex,
-    chain: answerFrom,
+/** Answers from a zone through the whole query path. */
+export async function createZoneResponder(zone: Zone, table: Table): Promise<Responder> {
+  const handle = (query: Query): Reply => {
+    if (zoneOf([zone], query.qname) === undefined) return emptyReply(Rcodes.REFUSED, "");
+    const found = chase([zone], lookup(zone, query.qname, query.qtype), query.qtype);
+    return replyFrom(found, "test") ?? emptyReply(Rcodes.REFUSED, "");
+  };
+  const block: Block = {
+    zone: zone.apex,
+    chain: handle,
     blame: () => "test",
     udpSize: 1232,
     traffic: undefined,
     observers: [],
     errorObservers: [],
   };
+  const memory = new MemoryTable();
+  const compiler = createCompiler(memory, [
+    { block, instances: [{ name: "test", instance: { handle, transparent: true, zones: [zone] } }] },
+  ]);
+  if (table === "on") compiler.start();
+  await compiler.idle();
   return createResponder({
     blocks: [block],
-    table: { answer: () => Outcomes.ASK_CHAIN },
-    zoneOwner: () => "test",
+    table: table === "on" ? memory : { answer: () => Outcomes.ASK_CHAIN },
+    zoneOwner: compiler.zoneOwner,
     refusedTraffic: undefined,
     errorLimiter: { allows: () => true },
     log: silentLog,

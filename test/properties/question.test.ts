@@ -62,7 +62,7 @@ describe("properties: questions", () => {
   });
 
   it("a mutated packet gets at most one answer, and that one is sound", async () => {
-    const subject = createWorldResponder();
+    const subject = await createWorldResponder("on");
     await fc.assert(
       fc.asyncProperty(mutated, async (packet) => {
         const answer = await respond(subject, packet, "udp");
