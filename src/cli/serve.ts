@@ -4,7 +4,6 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { NdotsError } from "../errors.ts";
 import { createLog } from "../log.ts";
-import type { Server } from "../server.ts";
 import { readVersion } from "../version.ts";
 import { chooseCorefile } from "./corefile-choice.ts";
 import type { Lifecycle } from "./lifecycle.ts";
@@ -52,14 +51,11 @@ export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promis
     }
   };
   if (pidfile !== undefined) writePidfile(pidfile);
-  if (options.quiet !== true) log.line([...server.zoneLines, ...chosenPorts(server), versionText()].join("\n"));
+  if (options.quiet !== true) {
+    log.line([...server.zoneLines, versionText()].join("\n"));
+    for (const line of server.describe()) log.info(line);
+  }
   return 0;
-}
-
-// Port 0 in a zone's line says nothing: the kernel has chosen one.
-function chosenPorts({ zoneLines, addresses }: Pick<Server, "zoneLines" | "addresses">): string[] {
-  if (!zoneLines.some((line) => /:0( |$)/.test(line))) return [];
-  return addresses.map(({ address, port }) => `listening on ${address.includes(":") ? `[${address}]` : address}:${port}`);
 }
 
 export function printVersion(): void {

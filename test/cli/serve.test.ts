@@ -10,7 +10,7 @@ import { needsPrograms, needsRoot } from "../helpers/needs.ts";
 import { cli, startNdots, startProcess, temporaryFolder, type Running } from "../helpers/ndots-process.ts";
 
 const COREFILE = "example.org {\n    bind 127.0.0.1\n    whoami\n}\n";
-const STARTED = /^listening on 127\.0\.0\.1:(\d+)\nndots-\S+\n/m;
+const STARTED = /^\[INFO\] listening on 127\.0\.0\.1:(\d+) /m;
 const SIGTERM_LINE = "[INFO] SIGTERM: Shutting down servers then terminating\n";
 
 // From standard input on a free port, up to its start-up lines.
@@ -23,7 +23,7 @@ async function started(...args: readonly string[]): Promise<Running> {
 describe("ndots serve", () => {
   it("prints a line for each zone and the version, as CoreDNS does", async () => {
     await using running = await started();
-    expect(running.stdout()).to.match(/^example\.org\.:0 on 127\.0\.0\.1\nlistening on 127\.0\.0\.1:\d+\nndots-\S+\n\w+\/\w+, node v/);
+    expect(running.stdout()).to.match(/^example\.org\.:0 on 127\.0\.0\.1\nndots-\S+\n\w+\/\w+, node v/);
   });
 
   it("-quiet leaves the start-up output out, -pidfile tells when it runs", async () => {
