@@ -12,6 +12,7 @@ export type RRClass = number;
 export type Rdata = Uint8Array;
 
 /** The RR types that ndots names (IANA "Resource Record (RR) TYPEs"). Others are `TYPEn`. */
+// oxfmt-ignore
 export const RRTypes = {
   A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, HINFO: 13, MX: 15, TXT: 16, RP: 17, AFSDB: 18, KEY: 25, AAAA: 28, LOC: 29, SRV: 33,
   NAPTR: 35, KX: 36, CERT: 37, DNAME: 39, OPT: 41, APL: 42, DS: 43, SSHFP: 44, IPSECKEY: 45, RRSIG: 46, NSEC: 47,
