@@ -159,6 +159,6 @@ export async function until(condition: () => boolean, what: string, boundMs = 50
 export async function settled(target: Target): Promise<void> {
   const connection = await tcpConnection(target);
   connection.send(query({ name: "control.example.org.", id: 0xffff }));
-  await connection.receive();
+  if ((await connection.receive()) === undefined) throw new Error("the control query got no answer");
   connection.close();
 }
