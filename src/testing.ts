@@ -6,7 +6,7 @@ import type { Endpoint, EndpointSlice, Namespace, Pod, Service } from "./registr
 
 export { ask, type AskOptions, type Result, type ServerAddress } from "./client.ts";
 
-/** A record in the form in which answers are shown, so that the two compare as strings. TTL `*` stands for any. */
+/** A record in the form in which answers are shown, so that the two compare as strings. */
 export function rr(text: string): string {
   const { rdata, ...record } = parseRecord(text);
   return formatRecord(record, rdata);
