@@ -14,9 +14,7 @@ import { RESERVED, searchZone, TYPES } from "./zone.ts";
 const NAME = "search";
 /** Names below which a cluster's own would hide the Internet's; any of two letters is one, too. */
 const TOP_LEVEL_DOMAINS: ReadonlySet<string> = new Set(
-  "app arpa biz cloud com dev edu gov info int internal local mil mobi name net online org page pro shop site store tech test xyz".split(
-    " ",
-  ),
+  "app arpa biz cloud com dev edu gov info int mil mobi name net online org page pro shop site store tech xyz".split(" "),
 );
 /** Seconds, where the target has no record to take a TTL from; as `kubernetes`. */
 const TTL_SECONDS = 5;

@@ -1,0 +1,184 @@
+// Short names, asked of `search` with a `kubernetes` beside it.
+
+import { expect } from "chai";
+import { DROP, emptyReply, type Reply } from "../../src/dns/message.ts";
+import { formatName } from "../../src/dns/name.ts";
+import { RRTypes } from "../../src/dns/records.ts";
+import { typeOf } from "../../src/dns/text.ts";
+import kubernetes from "../../src/plugins/kubernetes/kubernetes.ts";
+import search from "../../src/plugins/search/search.ts";
+import type { Instance } from "../../src/plugin.ts";
+import { createRegistry, type WritableRegistry } from "../../src/registry/registry.ts";
+import { fakeHost, query, readDirective, setUp, type FakeHost } from "../helpers/fake-host.ts";
+import { CLUSTER, formatReply, SERIAL, service, SOA, upserts } from "./kubernetes/fixture.ts";
+
+const OBJECTS = [
+  ...CLUSTER,
+  service({ namespace: "prod", name: "web", clusterIPs: ["10.3.1.1"] }),
+  service({ namespace: "prod", name: "cart", clusterIPs: ["10.3.1.2"] }),
+  service({ namespace: "svc", name: "odd", clusterIPs: ["10.3.1.3"] }),
+  service({ namespace: "com", name: "google", clusterIPs: ["10.3.1.4"] }),
+  service({ name: "gone", headless: true }),
+  service({ name: "in", type: "ExternalName", externalName: "raw.default.svc.cluster.local" }),
+];
+const foreign: Reply = emptyReply(5, "next");
+
+interface Short {
+  readonly instance: Instance;
+  readonly host: FakeHost;
+  readonly registry: WritableRegistry;
+  ask(question: string): Reply;
+}
+
+async function short(block: string, registry = createRegistry({ now: () => SERIAL * 1000 })): Promise<Short> {
+  registry.apply(...upserts(...OBJECTS));
+  const host = fakeHost("search", { registry: () => registry });
+  const instance = await setUp(search, block, host); // before kubernetes, as in the order of execution
+  host.siblings["kubernetes"] = await setUp(kubernetes, "kubernetes in-addr.arpa cluster.local", host);
+  const ask = (question: string): Reply => {
+    const [name = "", type = "A"] = question.split(" ");
+    const answer = instance.handle?.(query(name, { type: typeOf(type) ?? 0 }), () => foreign);
+    if (answer === undefined || answer === DROP || answer instanceof Promise) throw new Error("no reply");
+    return answer;
+  };
+  return { instance, host, registry, ask };
+}
+
+const LISTED = "search default prod";
+const ALL = "search default {\nnamespaces all\n}";
+const full = "web.default.svc.cluster.local.";
+const cname = (owner: string, target: string = full) => `${owner} 5 IN CNAME ${target}`;
+const address = `${full} 5 IN A 10.3.0.10`;
+
+describe("search: short names are aliases of the full one", () => {
+  const rows: readonly {
+    readonly rule: string;
+    readonly block: string;
+    readonly ask: string;
+    readonly gives: readonly string[] | "next";
+  }[] = [
+    { rule: "bare", block: LISTED, ask: "web. A", gives: [cname("web."), address] },
+    {
+      rule: "bare, in the first listed namespace that has it",
+      block: "search prod default",
+      ask: "web. CNAME",
+      gives: [cname("web.", "web.prod.svc.cluster.local.")],
+    },
+    { rule: "bare, in a later one", block: LISTED, ask: "cart. CNAME", gives: [cname("cart.", "cart.prod.svc.cluster.local.")] },
+    { rule: "with its namespace", block: LISTED, ask: "web.default. A", gives: [cname("web.default."), address] },
+    { rule: "with svc", block: LISTED, ask: "web.default.svc. A", gives: [cname("web.default.svc."), address] },
+    { rule: "without svc", block: LISTED, ask: "web.default.cluster.local. A", gives: [cname("web.default.cluster.local."), address] },
+    { rule: "letter case does not matter", block: LISTED, ask: "WEB.Default. CNAME", gives: [cname("web.default.")] },
+    { rule: "the other family", block: LISTED, ask: "web. AAAA", gives: [cname("web."), `${full} 5 IN AAAA fd00::10`] },
+    {
+      rule: "a family that is not there is NODATA",
+      block: LISTED,
+      ask: "cart. AAAA",
+      gives: [cname("cart.", "cart.prod.svc.cluster.local."), `authority ${SOA}`],
+    },
+    { rule: "HTTPS is NODATA", block: LISTED, ask: "web. HTTPS", gives: [cname("web."), `authority ${SOA}`] },
+    { rule: "other types go on", block: LISTED, ask: "web. TXT", gives: "next" },
+    {
+      rule: "a port",
+      block: LISTED,
+      ask: "_http._tcp.web. SRV",
+      gives: [
+        cname("_http._tcp.web.", `_http._tcp.${full}`),
+        `_http._tcp.${full} 5 IN SRV 0 100 80 ${full}`,
+        `additional ${address}`,
+        `additional ${full} 5 IN AAAA fd00::10`,
+      ],
+    },
+    {
+      rule: "a port with its namespace",
+      block: LISTED,
+      ask: "_http._tcp.web.default. CNAME",
+      gives: [cname("_http._tcp.web.default.", `_http._tcp.${full}`)],
+    },
+    { rule: "a port that is not there", block: LISTED, ask: "_nope._tcp.web. SRV", gives: "next" },
+    {
+      rule: "an ExternalName, to its end",
+      block: LISTED,
+      ask: "in. A",
+      gives: [
+        cname("in.", "in.default.svc.cluster.local."),
+        "in.default.svc.cluster.local. 5 IN CNAME raw.default.svc.cluster.local.",
+        "raw.default.svc.cluster.local. 5 IN A 10.3.0.11",
+      ],
+    },
+    { rule: "no such Service", block: LISTED, ask: "nosuch. A", gives: "next" },
+    { rule: "a Service without endpoints", block: LISTED, ask: "gone. A", gives: "next" },
+    { rule: "a namespace that is not listed", block: "search default", ask: "cart.prod. A", gives: "next" },
+    {
+      rule: "any namespace with `namespaces all`",
+      block: ALL,
+      ask: "cart.prod. CNAME",
+      gives: [cname("cart.prod.", "cart.prod.svc.cluster.local.")],
+    },
+    { rule: "bare names only in listed ones", block: ALL, ask: "cart. A", gives: "next" },
+    { rule: "a namespace com does not take google.com unasked", block: LISTED, ask: "google.com. A", gives: "next" },
+    { rule: "never in a namespace called svc", block: ALL, ask: "odd.svc. A", gives: "next" },
+    { rule: "never in a namespace called svc, in the zone", block: ALL, ask: "odd.svc.cluster.local. A", gives: "next" },
+    { rule: "the full name is not ours", block: ALL, ask: `${full} A`, gives: "next" },
+    { rule: "no bare name in the cluster's zone", block: ALL, ask: "web.cluster.local. A", gives: "next" },
+    { rule: "no endpoint's name", block: ALL, ask: "db-0.db.default. A", gives: "next" },
+    { rule: "the root", block: ALL, ask: ". A", gives: "next" },
+  ];
+  for (const { rule, block, ask, gives } of rows) {
+    it(`${rule}: ${ask}`, async () => {
+      const reply = (await short(block)).ask(ask);
+      if (gives === "next") expect(reply).to.equal(foreign);
+      else {
+        expect(formatReply(reply)).to.deep.equal(gives);
+        expect(reply).to.include({ authoritative: true, by: "search" });
+      }
+    });
+  }
+
+  it("its zone lists every form of every Service, and tells them when the Service changes", async () => {
+    const { instance, registry } = await short("search default");
+    const zone = instance.zones?.[0] ?? expect.fail();
+    const forms = ["web.", "web.default.", "web.default.cluster.local.", "web.default.svc."];
+    const listed = Array.from(zone.names(), formatName);
+    expect(listed.filter((name) => name.startsWith("web.")).toSorted()).to.deep.equal(forms);
+    expect(listed.filter((name) => name.startsWith("cart."))).to.deep.equal([]);
+    const told: string[] = [];
+    zone.subscribe((names) => told.push(...Array.from(names, formatName)));
+    registry.apply({ verb: "delete", object: service({ name: "web" }) });
+    expect(told.filter((name) => !name.startsWith("_")).toSorted()).to.deep.equal(forms);
+    for (const name of zone.names()) expect(formatName(name)).to.not.match(/^web\./);
+  });
+
+  it("while the registry is not synced, listed names are SERVFAIL and all others go on", async () => {
+    const { ask } = await short(ALL, createRegistry({ sources: ["test"] }));
+    expect(ask("web. A")).to.deep.include({ rcode: 2, ede: { code: 14, text: "the cluster's objects have not been read yet" } });
+    expect(ask("web.default. A").rcode).to.equal(2);
+    expect(ask("example.org. A")).to.equal(foreign);
+  });
+});
+
+describe("search: configuration", () => {
+  it("warns of a namespace that is a top-level domain", () => {
+    expect(readDirective(search, "search default com").findings).to.deep.equal([
+      'Corefile:2:1: warning: search: "com" is a top-level domain too: its Services hide the names below it, like example.com',
+    ]);
+    expect(readDirective(search, "search io").findings).to.have.length(1);
+    expect(readDirective(search, "search default").findings).to.deep.equal([]);
+  });
+
+  it("refuses svc, pod and dns, and an empty list", () => {
+    expect(readDirective(search, "search svc").findings[0]).to.include('search: "svc" can\'t be searched');
+    expect(readDirective(search, "search").findings[0]).to.include("search: expected NAMESPACE..., found nothing");
+  });
+
+  it("without kubernetes it says so at start and hands everything on", async () => {
+    const host = fakeHost("search");
+    const instance = await setUp(search, "search default", host);
+    await instance.start?.();
+    expect(host.reported.map(({ message }) => message)).to.deep.equal([
+      'search: does nothing without "kubernetes" in the same server block',
+    ]);
+    expect(instance.handle?.(query("web.", { type: RRTypes.A }), () => foreign)).to.equal(foreign);
+    expect([...(instance.zones?.[0]?.names() ?? [])]).to.deep.equal([]);
+  });
+});
