@@ -13,6 +13,7 @@ import { createErrorLimiter } from "./error-limit.ts";
 import { FindingsError, formatFinding, type Finding } from "./errors.ts";
 import { createHttpServers, type HttpServers } from "./http.ts";
 import { bindPair } from "./listeners/bind.ts";
+import { tcpConnectionCap } from "./listeners/descriptors.ts";
 import type { ListenAddress, Listener } from "./listeners/listener.ts";
 import { tcpListener } from "./listeners/tcp.ts";
 import { udpListener } from "./listeners/udp.ts";
@@ -43,8 +44,6 @@ export interface Server {
   readonly findings: readonly Finding[];
   /** One line a zone, as CoreDNS prints them: `.:53`. */
   readonly zoneLines: readonly string[];
-  /** Bytes of the answer tables. */
-  readonly tableBytes: number;
   /** What it serves on, by which path, within which bound of memory: for people, at the start. */
   describe(): readonly string[];
   /** Answers a packet as the first address would, without a socket; undefined: it would send nothing. */
@@ -108,13 +107,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     registry: setup.registries.first,
     findings: [...setup.findings, ...foundAtStart],
     zoneLines: setup.blocks.flatMap(zoneLines),
-    get tableBytes() {
-      return answering.groups.reduce((sum, { table }) => sum + table.bytes, 0);
-    },
     describe() {
       const where = setup.life.addresses.map(({ address, port }) => `${address.includes(":") ? `[${address}]` : address}:${port}`);
       const heapMiB = Math.round(getHeapStatistics().heap_size_limit / MIB);
-      const tableMiB = Math.round(this.tableBytes / MIB);
+      const tableMiB = Math.round(answering.groups.reduce((sum, { table }) => sum + table.bytes, 0) / MIB);
       return [
         `listening on ${where.join(", ")} for UDP and TCP (portable listeners: node:dgram, node:net)`,
         `memory: at most ${heapMiB} MiB of JavaScript heap (--max-old-space-size sets it), ${tableMiB} MiB of answer table beside it`,
@@ -266,11 +262,12 @@ function groupByAddress(blocks: readonly ReadyBlock[]): { addresses: ListenAddre
 
 async function listen(groups: readonly Group[], listeners: Listener[], metrics: Metrics, log: Log): Promise<ListenAddress[]> {
   const bound: ListenAddress[] = [];
+  const limits = { connections: tcpConnectionCap() };
   for (const { addresses, responder } of groups) {
     for (const address of addresses) {
       const { udp, tcp } = await bindPair(address, {
         udp: (at) => udpListener({ ...at, responder, log, metrics }),
-        tcp: (at) => tcpListener({ ...at, responder, log, metrics }),
+        tcp: (at) => tcpListener({ ...at, responder, log, metrics, limits }),
       });
       listeners.push(udp, tcp);
       bound.push(udp.bound);
