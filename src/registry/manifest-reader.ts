@@ -19,8 +19,9 @@ const MAX_INLINE_BYTES = 32 * 1024;
 const MAX_INLINE_TOTAL_BYTES = 256 * 1024;
 // For one step of the worker. A 16 MiB file takes 10–20 s; what takes longer is an attack on the parser.
 const MAX_STEP_MS = 60_000;
-// A small young generation keeps the worker's memory low; 7 MB in one document need about 300 MiB.
-const WORKER_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 768 };
+// A small young generation keeps the worker's memory low. The rest is a last resort: manifest-text.ts bounds a document
+// to less, for running out of memory in a worker may end the process.
+const WORKER_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 2048 };
 
 export type FileContent =
   | { readonly state: "missing" }

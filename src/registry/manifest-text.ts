@@ -27,6 +27,11 @@ const MAX_STACK = 400;
 // Uses of anchors, weighed by size (yaml's own default; it stops a billion laughs).
 const MAX_ALIASES = 100;
 const MAX_FINDINGS = 10;
+// Errors of the parser, each of which costs a token and an object.
+const MAX_ERRORS = 100;
+// Tokens in one document. A List of 7.8 MB has 2.6 million and takes 600 MiB to compose; a document of nothing but line
+// ends would take several GiB, and a worker that runs out of memory may take the process with it (tried on Node 20).
+const MAX_TOKENS = 4_000_000;
 
 /**
  * Reads the documents of a text one by one, so that only one is in memory; empty ones are left out. What is wrong with
@@ -44,16 +49,19 @@ export function* readDocuments(text: string): Generator<TextDocument | TextFindi
   if (json !== undefined) return yield json;
 
   const at = (offset: number): TextPosition => toPosition(lines, offset);
+  let found = 0;
   try {
     for (const document of compose(text, lines)) {
       const faults = faultsOf(document, at);
-      yield* faults;
-      if (faults.length > 0) continue;
+      yield* faults.slice(0, MAX_FINDINGS);
+      found += faults.length;
+      if (found >= MAX_FINDINGS) return;
+      if (found > 0) continue;
       const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
       if (value !== null && value !== undefined) yield { value, locate: (path) => locate(document, path, at) };
     }
   } catch (error) {
-    if (error instanceof TooDeep) yield { ...at(error.offset), message: "is nested too deeply" };
+    if (error instanceof TooMuch) yield { ...at(error.offset), message: error.message };
     else if (error instanceof ReferenceError) yield { ...at(0), message: "too many uses of anchors (*name)" };
     else yield { ...at(0), message: `can't be read: ${error instanceof Error ? error.message : String(error)}` };
   }
@@ -109,10 +117,10 @@ function itemOffsets(text: string): TextPosition[] {
   return starts;
 }
 
-class TooDeep extends Error {
+class TooMuch extends Error {
   readonly offset: number;
-  constructor(offset: number) {
-    super("too deep");
+  constructor(offset: number, message: string) {
+    super(message);
     this.offset = offset;
   }
 }
@@ -125,9 +133,16 @@ function compose(text: string, lines: LineCounter): Generator<Document.Parsed> {
 function* tokens(text: string, lines: LineCounter): ReturnType<Parser["parse"]> {
   const parser = new Parser(lines.addNewLine);
   lines.addNewLine(0);
+  let count = 0;
+  let errors = 0;
   for (const lexeme of new Lexer().lex(text)) {
-    yield* parser.next(lexeme);
-    if (parser.stack.length > MAX_STACK) throw new TooDeep(parser.offset);
+    for (const token of parser.next(lexeme)) {
+      if (token.type === "document") count = 0;
+      if (token.type === "error" && ++errors > MAX_ERRORS) throw new TooMuch(parser.offset, "has too many errors");
+      yield token;
+    }
+    if (parser.stack.length > MAX_STACK) throw new TooMuch(parser.offset, "is nested too deeply");
+    if (++count > MAX_TOKENS) throw new TooMuch(parser.offset, "the document is too large: split it with ---");
   }
   yield* parser.end();
 }

@@ -275,7 +275,10 @@ describe("manifest objects", () => {
 });
 
 describe("hostile manifests end in a finding, soon", () => {
-  const lol = `a: &a [x,x,x,x,x,x,x,x,x]\n${[..."bcdefghij"].map((name, at) => `${name}: &${name} [${Array.from({ length: 9 }, () => `*${"abcdefghij"[at]}`).join(",")}]`).join("\n")}`;
+  const lol = `a: &a [x,x,x,x,x,x,x,x,x]\n${"bcdefghij"
+    .split("")
+    .map((name, at) => `${name}: &${name} [${Array.from({ length: 9 }, () => `*${"abcdefghij"[at]}`).join(",")}]`)
+    .join("\n")}`;
   for (const [what, text] of [
     ["a billion laughs", lol],
     ["100,000 brackets", "[".repeat(100_000)],
