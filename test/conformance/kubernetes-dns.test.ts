@@ -189,6 +189,16 @@ conforms(
   (corefile) => corefile.replace("pods insecure", "pods disabled"),
 );
 
+conforms(
+  "k8s-dns 2.6: names of Pods, pods verified",
+  [
+    { rule: "24", ask: "10-244-0-9.default.pod.cluster.local. A", gives: ["… 5 IN A 10.244.0.9"] },
+    { rule: "24, no Pod has the address", ask: "10-244-0-10.default.pod.cluster.local. A", rcode: "NXDOMAIN", ede: "no such Pod" },
+    { rule: "24, none of this namespace", ask: "10-244-0-9.prod.pod.cluster.local. A", rcode: "NXDOMAIN" },
+  ],
+  (corefile) => corefile.replace("pods insecure", "pods verified"),
+);
+
 conforms("beyond the specification, as CoreDNS", [
   { rule: "25", ask: "nosuch.default.svc.cluster.local. A", rcode: "NXDOMAIN", ede: "no such Service" },
   { rule: "26", ask: "web.nosuchns.svc.cluster.local. A", rcode: "NXDOMAIN", ede: "no such namespace" },

@@ -4,11 +4,11 @@
 import { randomInt } from "node:crypto";
 import { expect } from "chai";
 import { decodeMessage, type DecodedMessage, type DecodedRecord } from "../../src/dns/decode.ts";
-import { DEFAULT_UDP_BYTES, Flags, OPTION_EDE } from "../../src/dns/message.ts";
+import { DEFAULT_UDP_BYTES, Flags, HEADER_BYTES, OPTION_EDE } from "../../src/dns/message.ts";
 import { formatName, parseName } from "../../src/dns/name.ts";
 import { RRTypes } from "../../src/dns/records.ts";
 import { formatRecord, parseRecord, rcodeName, typeOf } from "../../src/dns/text.ts";
-import { query, type EdnsOptions } from "../helpers/dns-client.ts";
+import { query, type EdnsOptions, type QueryOptions } from "../helpers/dns-client.ts";
 import { needs } from "../helpers/needs.ts";
 import { exchange, isOurs, startSubject, type Subject, type Way } from "./subject.ts";
 
@@ -29,6 +29,8 @@ export interface Row {
   readonly flags?: string;
   /** The reason (RFC 8914); only ours is asked for it. */
   readonly ede?: string;
+  /** What else is unusual about the query. */
+  readonly sends?: Pick<QueryOptions, "flags" | "class" | "trailer">;
   /** false: without an OPT record. */
   readonly edns?: EdnsOptions | false;
   /** Why other servers may answer differently: the row is then asked of ours only. */
@@ -65,7 +67,9 @@ async function check(row: Row, way: Way): Promise<void> {
   const qtype = typeOf(type);
   if (qtype === undefined) throw new Error(`${row.ask}: no such type`);
   const edns = row.edns === false ? undefined : (row.edns ?? { udpSize: DEFAULT_UDP_BYTES });
-  const packet = query({ name, type: qtype, id: randomInt(65_536), edns });
+  const asked = { name, type: qtype, id: randomInt(65_536), ...row.sends };
+  const packet = query({ ...asked, edns });
+  const question = query({ ...asked, trailer: new Uint8Array(0) }).subarray(HEADER_BYTES);
   const answer = await exchange(way, packet);
   if (answer === undefined) throw new Error(`${way.name}: no answer`);
   const message = decodeMessage(answer);
@@ -87,23 +91,22 @@ async function check(row: Row, way: Way): Promise<void> {
     expect(shown(message.additional, also, owner), `${what}additional`).to.deep.equal(wanted(also, owner));
   }
   if (row.ede !== undefined && isOurs) expect(message.edns?.ede, `${what}EDE`).to.deep.equal({ code: 0, text: row.ede });
-  expectSound(message, { packet, answer, edns, what });
+  expectSound(message, { packet, question, answer, edns, what });
 }
 
 interface Exchanged {
   readonly packet: Buffer;
+  readonly question: Buffer;
   readonly answer: Buffer;
   readonly edns: EdnsOptions | undefined;
   readonly what: string;
 }
 
 // What holds for every answer to a sound question.
-function expectSound(message: DecodedMessage, { packet, answer, edns, what }: Exchanged): void {
-  const optBytes = edns === undefined ? 0 : packet.length - packet.indexOf(0, 12) - 5;
-  const question = packet.subarray(12, packet.length - optBytes);
+function expectSound(message: DecodedMessage, { packet, question, answer, edns, what }: Exchanged): void {
   expect(message.id, `${what}id`).to.equal(packet.readUInt16BE(0));
   expect(message.flags & (Flags.QR | Z_BIT), `${what}QR, Z`).to.equal(Flags.QR);
-  expect(answer.subarray(12, 12 + question.length).toString("latin1"), `${what}question, case and all`).to.equal(
+  expect(answer.subarray(HEADER_BYTES, HEADER_BYTES + question.length).toString("latin1"), `${what}question, case and all`).to.equal(
     question.toString("latin1"),
   );
   expect(message.edns !== undefined, `${what}OPT for those who sent one (RFC 6891 §6.1.1)`).to.equal(edns !== undefined);
