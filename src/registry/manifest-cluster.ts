@@ -181,6 +181,8 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
         ] as const)
           if (pod !== undefined) countOwned(pod as ManifestPod, step);
         putPod(after as ManifestPod | undefined, podKey(object));
+        // A StatefulSet gets back the Pod whose name a manifest had taken.
+        dirtyWorkloads.add(`StatefulSet/${object.namespace}/${object.name.replace(/-\d+$/, "")}`);
         return;
       }
       default:

@@ -312,7 +312,7 @@ function projectSlice(fields: Fields, head: ManifestHead, context: Context): Man
 function endpointOf(item: Fields, addresses: readonly string[], ready: boolean, zone: string | undefined): Endpoint {
   const hostname = item.checked("hostname", (text) => (text === "" ? undefined : checkLabel(text)));
   const target = item.fields("targetRef");
-  const podName = target.text("kind") === "Pod" ? target.text("name") : undefined;
+  const podName = target.text("kind") === "Pod" ? target.checked("name", checkSubdomain) : undefined;
   return {
     addresses,
     ready,

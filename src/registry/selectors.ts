@@ -2,7 +2,7 @@
 // EndpointSlices. Called by manifest-cluster.ts whenever a Service or a Pod that it selects changes.
 
 import { hashText } from "./cluster-ips.ts";
-import { type Family, familyOf } from "./kube-names.ts";
+import { checkLabel, type Family, familyOf } from "./kube-names.ts";
 import type { Labels, ManifestEndpoints, ManifestPod, ManifestService, ManifestSlice, ManifestWorkload } from "./manifest-objects.ts";
 import type { Endpoint, EndpointPort, EndpointSlice } from "./objects.ts";
 
@@ -33,7 +33,7 @@ export function podsOf(workload: ManifestWorkload): ManifestPod[] {
       name,
       at: workload.at,
       labels,
-      hostname: isSet ? name : hostname,
+      hostname: isSet ? (checkLabel(name) === undefined ? name : "") : hostname,
       subdomain: isSet ? workload.serviceName : subdomain,
       ports,
       ready: true,

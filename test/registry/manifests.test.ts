@@ -287,6 +287,15 @@ describe("manifests: endpoints", () => {
       "db-1",
     ]);
   });
+  it("a manifest's Pod takes a StatefulSet's name, and gives it back", async () => {
+    const set = `apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec: {serviceName: db, selector: {matchLabels: {app: db}}, template: {metadata: {labels: {app: db}}}}\n`;
+    await using dns = await load({ "a.yaml": `${service("db", "clusterIP: None, selector: {app: db}")}---\n${set}` });
+    const [own] = dns.addresses("db");
+    await dns.write("p.yaml", pod("db-0", "{app: db}", "status: {phase: Running, podIP: 192.0.2.9}"));
+    await eventually(() => dns.addresses("db")[0] === "192.0.2.9", "the manifest's Pod counts");
+    await unlink(join(dns.folder, "p.yaml"));
+    await eventually(() => dns.addresses("db")[0] === own, "the set's Pod is back");
+  });
   it("a dump with a Deployment, its ReplicaSet and its Pods has the Pods once", async () => {
     const owner = (kind: string, name: string): string => `ownerReferences: [{controller: true, kind: ${kind}, name: ${name}}]`;
     const replicaSet = deployment("d-abc")
