@@ -11,9 +11,9 @@ import {
   readArgument,
   rest,
   zones,
-  type Options,
   type Property,
   type Shape,
+  type Syntax,
 } from "../../config/directive.ts";
 import type { Name } from "../../dns/name.ts";
 import { parseLabelSelector, type LabelSelector } from "./label-selector.ts";
@@ -94,9 +94,28 @@ const options = {
   transfer: deprecated(words, REMOVED),
 };
 
-export type KubernetesOptions = Options<readonly Name[], typeof options>;
+/** What a `kubernetes` line says; absent options are undefined. */
+export interface KubernetesOptions {
+  readonly args: readonly Name[];
+  readonly pods: "disabled" | "insecure" | "verified" | undefined;
+  readonly endpoint_pod_names: true | undefined;
+  readonly ttl: number | undefined;
+  readonly fallthrough: readonly Name[] | undefined;
+  readonly noendpoints: true | undefined;
+  readonly namespaces: readonly string[] | undefined;
+  readonly namespace_labels: LabelSelector | undefined;
+  readonly labels: LabelSelector | undefined;
+  readonly ignore: "empty_service" | undefined;
+  readonly ptr: "one" | "all" | undefined;
+  readonly reasons: "off" | "fixed" | "nearest" | undefined;
+  readonly manifests: ManifestsOption | undefined;
+  readonly service_cidr: readonly string[] | undefined;
+  readonly pod_cidr: readonly string[] | undefined;
+  readonly state: string | undefined;
+  readonly startup_timeout: number | undefined;
+}
 
-export const syntax = directive({
+export const syntax: Syntax<KubernetesOptions> = directive({
   args: zones(),
   options,
   check(given, report, at) {
