@@ -63,7 +63,7 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
   const queue = new Set<Name>();
   let unlisted: Iterator<Name> | undefined; // names still to be put in the queue after a start
   let scheduled: ReturnType<typeof setImmediate> | undefined;
-  let whenIdle: (() => void)[] = [];
+  const whenIdle: (() => void)[] = [];
 
   return {
     zoneOwner: (zone) => zones[zone]?.owner ?? "",
