@@ -14,7 +14,6 @@ import {
   type Property,
   type Shape,
   type Syntax,
-  type Syntax,
 } from "../../config/directive.ts";
 import type { Name } from "../../dns/name.ts";
 import { parseLabelSelector, type LabelSelector } from "./label-selector.ts";
