@@ -10,6 +10,8 @@ import { basename, dirname, join, resolve } from "node:path";
 const MANIFEST_NAME = /^[^.].*\.(ya?ml|json)$/;
 /** Quiet time after an event: editors and `kubectl cp` write in several steps. */
 const SETTLE_MS = 20;
+/** But not for longer than this: an edit is to be answered within 100 ms. */
+const MAX_SETTLE_MS = 60;
 /** Between two looks at everything; more where a look takes long, so that looking costs at most 2 % of one CPU. */
 const POLL_MS = 2_000;
 const POLL_COST_FACTOR = 50;
@@ -89,6 +91,7 @@ export function watchManifestFiles(paths: readonly string[]): ManifestWatch {
   let following = false;
   let stopped = false;
   let settling: NodeJS.Timeout | undefined;
+  let heardAtMs = 0;
   let poll: NodeJS.Timeout | undefined;
   let wake: (() => void) | undefined;
 
@@ -103,7 +106,11 @@ export function watchManifestFiles(paths: readonly string[]): ManifestWatch {
         else if (name === null || name === basename(path) || name.startsWith("..")) anything = true;
       }
     }
-    if (anything || changed.size > 0) settling ??= setTimeout(() => wake?.(), SETTLE_MS);
+    if (!anything && changed.size === 0) return;
+    if (settling !== undefined) clearTimeout(settling);
+    else heardAtMs = performance.now();
+    const leftMs = heardAtMs + MAX_SETTLE_MS - performance.now();
+    settling = setTimeout(() => wake?.(), Math.max(0, Math.min(SETTLE_MS, leftMs)));
   }
 
   /** (Re)creates the watches of folders that have appeared or been replaced. */

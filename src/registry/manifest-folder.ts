@@ -14,6 +14,8 @@ interface FileRecord {
   objects: readonly Manifest[];
   /** Whether a version without any error was read: from then on a broken version changes nothing. */
   whole: boolean;
+  /** When it was first seen empty, in milliseconds; most writers truncate first and write then. */
+  emptySinceMs: number | undefined;
 }
 
 export interface FolderOptions {
@@ -34,6 +36,8 @@ export interface ManifestFolder {
 
 // Work between two turns of the event loop: answers may be held up for 20 ms, one file takes up to 9.
 const SLICE_MS = 4;
+// A file has to be empty for this long to count as emptied.
+const EMPTY_MS = 1_000;
 
 /** No file is known yet. */
 export function createManifestFolder({ paths, namespace, cluster, signal, onFinding, onNote }: FolderOptions): ManifestFolder {
@@ -46,6 +50,7 @@ export function createManifestFolder({ paths, namespace, cluster, signal, onFind
     const changed: [string, SeenFile][] = [];
     for (const [file, seen] of present) {
       if (seen === undefined) forget(file);
+      else if (isBeingWritten(file, seen)) continue;
       else if (hint !== "anything" || records.get(file)?.identity !== seen.identity) changed.push([file, seen]);
     }
     const identities = new Map(changed.map(([file, { identity }]) => [file, identity]));
@@ -55,6 +60,19 @@ export function createManifestFolder({ paths, namespace, cluster, signal, onFind
       take(file, identities.get(file) as string, content);
       if (slice.isOver()) await slice.next();
     }
+  }
+
+  /** A file that has just become empty is looked at again before its objects are given up. */
+  function isBeingWritten(file: string, { bytes }: SeenFile): boolean {
+    const record = records.get(file);
+    if (record === undefined) return false;
+    if (bytes > 0 || record.objects.length === 0) {
+      record.emptySinceMs = undefined;
+      return false;
+    }
+    record.emptySinceMs ??= performance.now();
+    record.identity = "";
+    return performance.now() - record.emptySinceMs < EMPTY_MS;
   }
 
   async function list(): Promise<Map<string, SeenFile | undefined>> {
@@ -83,11 +101,13 @@ export function createManifestFolder({ paths, namespace, cluster, signal, onFind
 
   function take(file: string, identity: string, content: FileContent): void {
     if (content.state === "missing") return forget(file);
-    const record = records.get(file) ?? { identity, hash: "", objects: [], whole: false };
+    const record = records.get(file) ?? { identity, hash: "", objects: [], whole: false, emptySinceMs: undefined };
     records.set(file, record);
     record.identity = identity;
     if (content.state === "unchanged") return;
     if (content.state === "refused") return onFinding(content.finding);
+    // Truncated between the look at it and the reading.
+    if (content.isEmpty && isBeingWritten(file, { identity, bytes: 0 })) return;
     record.hash = content.hash;
     const { objects, findings, notes } = content.parsed;
     for (const finding of findings) onFinding(finding);

@@ -27,7 +27,7 @@ export type FileContent =
   | { readonly state: "missing" }
   | { readonly state: "unchanged" }
   | { readonly state: "refused"; readonly finding: Finding }
-  | { readonly state: "read"; readonly hash: string; readonly parsed: ParsedManifests };
+  | { readonly state: "read"; readonly hash: string; readonly isEmpty: boolean; readonly parsed: ParsedManifests };
 
 /** A file to read, and what is known of it. */
 export interface FileToRead {
@@ -116,7 +116,7 @@ export function readSmall(load: () => Uint8Array, file: string, hash: string, na
   } catch {
     return refused(file, "is not text in UTF-8");
   }
-  return { state: "read", hash: found, parsed: parseManifests({ file, text, namespace }, intern) };
+  return { state: "read", hash: found, isEmpty: bytes.length === 0, parsed: parseManifests({ file, text, namespace }, intern) };
 }
 
 // What comes from another thread has a copy of each string for each use, and roomier objects than literals have: this

@@ -164,7 +164,7 @@ describe("manifests: first load", () => {
     await dns.write("many.yaml", `${many}---\n${service("Web")}`);
     await eventually(() => dns.findings.length === 2, "the fault is reported");
     expect(dns.findings[1]).to.match(/^many\.yaml:3503:18: metadata\.name: Invalid value: "Web"/);
-  });
+  }).timeout(30_000);
   it("what is not UTF-8 is refused", async () => {
     await using dns = await load({}, {}, (folder) => writeFile(join(folder, "a.yaml"), Buffer.from([0xff, 0xfe, 0x61, 0])));
     expect(dns.findings).to.deep.equal(["a.yaml:1: is not text in UTF-8"]);
@@ -208,6 +208,19 @@ describe("manifests: changes", () => {
     await dns.write("a.yaml", service("c"));
     await eventually(() => dns.clusterIP("c") !== undefined, "the mended file is served");
     expect(dns.clusterIP("a")).to.equal(undefined);
+  });
+  it("a file that is truncated and then written is never seen empty", async () => {
+    await using dns = await load({ "a.yaml": service("a") });
+    const told: string[] = [];
+    dns.registry.subscribe((changes) => told.push(...changes.map(({ verb, object }) => `${verb} ${object.kind} ${object.name}`)));
+    await dns.write("a.yaml", "");
+    await dns.write("b.yaml", service("b"));
+    await eventually(() => dns.clusterIP("b") !== undefined, "the other file is read");
+    await dns.write("a.yaml", service("a", "ports: [{port: 81}]"));
+    await eventually(() => dns.registry.service("default", "a")?.ports[0]?.port === 81, "a is edited");
+    expect(told).to.deep.equal(["upsert Service b", "upsert Service a"]);
+    await dns.write("a.yaml", "");
+    await eventually(() => dns.clusterIP("a") === undefined, "a file that stays empty counts as such");
   });
   it("a ConfigMap's symlink swap, again and again", async () => {
     await using dns = await load({}, {}, async (folder) => {
