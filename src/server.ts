@@ -2,7 +2,7 @@
 // cli.ts to people. Everything a server holds hangs on the object made here: any number run side by side.
 
 import { getHeapStatistics } from "node:v8";
-import { createCompiler, type Compiler, type ServedZone } from "./answers/compile.ts";
+import { createCompiler, type Compiler } from "./answers/compile.ts";
 import { MemoryTable } from "./answers/table.ts";
 import { composeChain } from "./chain.ts";
 import { formatGoDuration } from "./config/arguments.ts";
@@ -22,7 +22,7 @@ import { createMetrics, createServerMetrics, createTraffic, type Metrics, type S
 import { readVersion } from "./version.ts";
 import { plugins } from "./plugins/index.ts";
 import type { Registry } from "./registry/registry.ts";
-import { createResponder, type Responder } from "./respond.ts";
+import { createResponder, type Block, type Responder } from "./respond.ts";
 import { instancesOf, setUp, type ReadyBlock, type Setup, type SetupOptions } from "./setup.ts";
 
 export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | "port" | "address" | "embedded" | "env"> {
@@ -195,7 +195,10 @@ function createAnswering(setup: Setup, metrics: Metrics, serverMetrics: ServerMe
   const groups = groupByAddress(setup.blocks).map(({ addresses, blocks }) => {
     const table = new MemoryTable();
     const served = blocks.flatMap((block) => serveBlock(block, metrics, serverMetrics));
-    const compiler = createCompiler(table, served);
+    const compiler = createCompiler(
+      table,
+      served.map(({ block, instances }) => ({ zone: block.zone, udpSize: block.udpSize, instances })),
+    );
     const responder = createResponder({
       blocks: served.map(({ block }) => block),
       table,
@@ -215,7 +218,11 @@ function createAnswering(setup: Setup, metrics: Metrics, serverMetrics: ServerMe
 }
 
 // A server block as the responder sees it: one for each of its zones, for the metrics' labels.
-function serveBlock(ready: ReadyBlock, metrics: Metrics, { pluginEnabled }: ServerMetrics): ServedZone[] {
+function serveBlock(
+  ready: ReadyBlock,
+  metrics: Metrics,
+  { pluginEnabled }: ServerMetrics,
+): { readonly block: Block; readonly instances: ReadyBlock["instances"] }[] {
   const { instances } = ready;
   const chain = composeChain(instances);
   const observers = instances.flatMap(({ instance }) => (instance.observe === undefined ? [] : [instance.observe.bind(instance)]));

@@ -9,14 +9,15 @@ import { emptyReply, Rcodes, type Reply } from "../dns/message.ts";
 import { lookup, zoneOf } from "../dns/lookup.ts";
 import { RRTypes, type RRType } from "../dns/records.ts";
 import type { Node, Zone } from "../dns/zone.ts";
-import type { Block } from "../respond.ts";
 import { route } from "../route.ts";
 import { createEncoder } from "./encode.ts";
 import type { CompiledAnswer, CompiledName, MemoryTable } from "./table.ts";
 
 /** A server block as it stands behind one of its zones. */
 export interface ServedZone {
-  readonly block: Block;
+  readonly zone: Name;
+  /** Bound of UDP answers in the block, and the size in our OPT record. */
+  readonly udpSize: number;
   readonly instances: readonly NamedInstance[];
 }
 
@@ -51,7 +52,7 @@ interface Published {
 /** @param served the blocks of one address; their positions are the table's block indexes. */
 export function createCompiler(table: MemoryTable, served: readonly ServedZone[]): Compiler {
   const blockByZone = new Map<Name, number>();
-  for (const [index, { block }] of served.entries()) if (!blockByZone.has(block.zone)) blockByZone.set(block.zone, index);
+  for (const [index, { zone }] of served.entries()) if (!blockByZone.has(zone)) blockByZone.set(zone, index);
   const published = publish(served);
   const zones: { readonly zone: Zone; readonly owner: string; readonly udpSize: number }[] = [];
   for (const { publishers, udpSize } of new Set(published)) {
@@ -202,7 +203,7 @@ const ASK_CHAIN: CompiledName = {
 
 function publish(served: readonly ServedZone[]): Published[] {
   const known = new Map<readonly NamedInstance[], Published>();
-  return served.map(({ instances, block }) => {
+  return served.map(({ instances, udpSize }) => {
     const held = known.get(instances);
     if (held !== undefined) return held;
     const publishers: Publisher[] = [];
@@ -212,7 +213,7 @@ function publish(served: readonly ServedZone[]): Published[] {
       if (instance.zones !== undefined) publishers.push({ owner: name, zones: instance.zones });
       for (const type of instance.rotates ?? []) rotates.add(type);
     }
-    const published = { publishers, rotates, udpSize: block.udpSize };
+    const published = { publishers, rotates, udpSize };
     known.set(instances, published);
     return published;
   });
