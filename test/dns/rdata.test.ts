@@ -46,9 +46,10 @@ describe("addresses in text", () => {
     });
   }
 
-  it("agrees with ipaddr.js on every address", () => {
+  it("agrees with ipaddr.js on every address but ::192.0.2.1, which that takes for ::ffff:192.0.2.1", () => {
     fc.assert(
       fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (text) => {
+        fc.pre(!/^::[\d.]+$/.test(text) || !text.includes("."));
         expect([...(addressToBytes(text) ?? [])]).to.deep.equal(ipaddr.parse(text).toByteArray());
       }),
     );
