@@ -38,7 +38,7 @@ export async function createZoneResponder(zone: Zone, table: Table): Promise<Res
   };
   const memory = new MemoryTable();
   const compiler = createCompiler(memory, [
-    { block, instances: [{ name: "test", instance: { handle, transparent: true, zones: [zone] } }] },
+    { zone: zone.apex, udpSize: block.udpSize, instances: [{ name: "test", instance: { handle, transparent: true, zones: [zone] } }] },
   ]);
   if (table === "on") compiler.start();
   await compiler.idle();
