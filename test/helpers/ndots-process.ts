@@ -35,6 +35,8 @@ export interface Options {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly stdin?: string;
+  /** For a server that serves many tests. */
+  readonly patienceMs?: number;
 }
 
 /** Runs a command to its end. */
@@ -47,7 +49,11 @@ export function startNdots(args: readonly string[], options: Options = {}): Runn
   return startProcess(process.execPath, [cli, ...args], options);
 }
 
-export function startProcess(program: string, args: readonly string[], { cwd, env, stdin }: Options = {}): Running {
+export function startProcess(
+  program: string,
+  args: readonly string[],
+  { cwd, env, stdin, patienceMs = PATIENCE_MS }: Options = {},
+): Running {
   if (!existsSync(cli)) throw new Error("dist/cli.js is missing: run scripts/test, which builds");
   const spawnOptions: SpawnOptions = { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...env } };
   if (cwd !== undefined) spawnOptions.cwd = cwd;
@@ -62,7 +68,7 @@ export function startProcess(program: string, args: readonly string[], { cwd, en
   });
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   const ended = once(child, "close").then(([code, signal]) => ({ code, signal, stdout, stderr }) as Ended);
-  const impatience = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+  const impatience = setTimeout(() => child.kill("SIGKILL"), patienceMs);
   void ended.finally(() => clearTimeout(impatience)).catch(() => undefined);
 
   return {

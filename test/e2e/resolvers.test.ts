@@ -1,0 +1,178 @@
+// The resolvers that programs really use, on port 53, in a network namespace with a resolv.conf as kubelet writes it:
+// all of them find my-nginx, and the same address. Needs root.
+
+import { execFile, execFileSync } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect } from "chai";
+import { needs, needsPrograms, needsRoot } from "../helpers/needs.ts";
+import { cli, root, startProcess, temporaryFolder, type Folder, type Running } from "../helpers/ndots-process.ts";
+
+const run = promisify(execFile);
+
+const NAMESPACE = `ndots-e2e-${process.pid}`;
+/** What `ip netns exec` mounts over /etc. */
+const ETC = join("/etc/netns", NAMESPACE);
+const RESOLV_CONF = `nameserver 127.0.0.1
+search default.svc.cluster.local svc.cluster.local cluster.local
+options ndots:5 timeout:2
+`;
+const COREFILE = `.:53 {
+    bind 127.0.0.1
+    errors
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        manifests "${join(root, "zones")}"
+        pods insecure
+        ttl 30
+    }
+    loadbalance
+}
+`;
+/** Prints the addresses that getaddrinfo() finds, one a line. */
+const GETADDRINFO_C = `#include <stdio.h>
+#include <string.h>
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <sys/socket.h>
+int main(int argc, char **argv) {
+  struct addrinfo hints, *found, *each;
+  memset(&hints, 0, sizeof hints);
+  hints.ai_socktype = SOCK_STREAM;
+  int error = getaddrinfo(argv[1], NULL, &hints, &found);
+  if (error != 0) { printf("%s\\n", gai_strerror(error)); return 1; }
+  for (each = found; each != NULL; each = each->ai_next) {
+    char text[INET6_ADDRSTRLEN];
+    const void *address = each->ai_family == AF_INET6 ? (void *)&((struct sockaddr_in6 *)each->ai_addr)->sin6_addr
+                                                      : (void *)&((struct sockaddr_in *)each->ai_addr)->sin_addr;
+    puts(inet_ntop(each->ai_family, address, text, sizeof text));
+  }
+  return 0;
+}
+`;
+
+describe("resolvers with a search list, on port 53", function () {
+  this.timeout(60_000);
+  let folder: Folder;
+  let server: Running;
+  let clusterIP: string;
+  let stopNamespace = (): void => undefined;
+
+  before(async function () {
+    needsRoot(this);
+    needsPrograms(this, "ip", "dig", "busybox", "nslookup", "getent", "musl-gcc", "python3");
+    needs(this, canAddNamespace(), "needs network namespaces");
+    stopNamespace = () => {
+      execFileSync("ip", ["netns", "delete", NAMESPACE]);
+      rmSync(ETC, { recursive: true, force: true });
+    };
+    mkdirSync(ETC, { recursive: true });
+    writeFileSync(join(ETC, "resolv.conf"), RESOLV_CONF);
+    writeFileSync(join(ETC, "nsswitch.conf"), "hosts: files dns\n");
+    execFileSync("ip", ["-n", NAMESPACE, "link", "set", "lo", "up"]);
+    folder = temporaryFolder({ Corefile: COREFILE, "getaddrinfo.c": GETADDRINFO_C });
+    execFileSync("musl-gcc", ["-static", "-o", "getaddrinfo", "getaddrinfo.c"], { cwd: folder.path });
+    // `ip netns exec` becomes the program: the process that is ended is the server itself.
+    const inside = ["netns", "exec", NAMESPACE, process.execPath, cli, "-conf", join(folder.path, "Corefile")];
+    server = startProcess("ip", inside, { patienceMs: 60_000 });
+    await server.shows(/listening on 127\.0\.0\.1:53 /);
+    clusterIP = (await inNamespace("dig", "+short", "my-nginx.default.svc.cluster.local")).trim();
+    expect(clusterIP).to.match(/^10\.0\.\d+\.\d+$/);
+  });
+
+  after(async () => {
+    try {
+      await (server as Running | undefined)?.[Symbol.asyncDispose]();
+    } finally {
+      stopNamespace();
+      (folder as Folder | undefined)?.[Symbol.dispose]();
+    }
+  });
+
+  async function inNamespace(program: string, ...args: readonly string[]): Promise<string> {
+    const { stdout } = await run("ip", ["netns", "exec", NAMESPACE, program, ...args], { timeout: 20_000 });
+    return stdout;
+  }
+
+  // It asks for the name in every domain of the search list, and fails because two of three don't have it.
+  async function busyboxNslookup(name: string): Promise<string> {
+    return await inNamespace("busybox", "nslookup", name).catch((error: { readonly stdout: string }) => error.stdout);
+  }
+
+  const PYTHON = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))";
+  const NODE = "require('node:dns').lookup(process.argv[1], (error, address) => console.log(error ? error.code : address))";
+  const BUSYBOX = "nslookup of busybox";
+  const resolvers: readonly (readonly [title: string, resolve: (name: string) => Promise<string>])[] = [
+    // Both print the server first, then the answer.
+    [BUSYBOX, async (name) => lastAddress(await busyboxNslookup(name))],
+    ["nslookup of bind9-dnsutils", async (name) => lastAddress(await inNamespace("nslookup", name))],
+    ["getent hosts (glibc)", async (name) => (await inNamespace("getent", "hosts", name)).split(/\s/)[0] ?? ""],
+    ["getent ahosts (glibc, both families)", async (name) => distinct(await inNamespace("getent", "ahosts", name))],
+    ["getaddrinfo of musl", async (name) => distinct(await inNamespace(join(folder.path, "getaddrinfo"), name))],
+    ["Python's socket.gethostbyname", async (name) => (await inNamespace("python3", "-c", PYTHON, name)).trim()],
+    ["Node's dns.lookup", async (name) => (await inNamespace(process.execPath, "-e", NODE, name)).trim()],
+    ["dig +search", async (name) => (await inNamespace("dig", "+search", "+short", name)).trim()],
+  ];
+  for (const [title, resolve] of resolvers) {
+    it(`${title} finds my-nginx`, async () => {
+      expect(await resolve("my-nginx")).to.equal(clusterIP);
+    });
+
+    if (title === BUSYBOX) continue; // it never completes a name with a dot, whatever ndots says
+    it(`${title} finds kube-dns in another namespace`, async () => {
+      expect(await resolve("kube-dns.kube-system")).to.equal("10.0.0.10");
+    });
+  }
+
+  it("the answer of nslookup names the Service in full", async () => {
+    expect(await inNamespace("nslookup", "my-nginx")).to.match(
+      /^Server:\s+127\.0\.0\.1\n[^]*^Name:\s+my-nginx\.default\.svc\.cluster\.local\n/m,
+    );
+    expect(await busyboxNslookup("my-nginx")).to.match(/^Name:\s+my-nginx\.default\.svc\.cluster\.local$/m);
+  });
+
+  it("an address leads back to its name (getnameinfo of glibc, nslookup)", async () => {
+    expect(await inNamespace("getent", "hosts", clusterIP)).to.match(/\smy-nginx\.default\.svc\.cluster\.local$/m);
+    expect(await inNamespace("nslookup", "10.0.0.10")).to.match(/name = kube-dns\.kube-system\.svc\.cluster\.local\.$/m);
+  });
+
+  it("a name that is not there is not found, at once", async () => {
+    const failed = async (program: string, ...args: readonly string[]): Promise<unknown> =>
+      await inNamespace(program, ...args).then(
+        (text) => text,
+        (error: { readonly code: unknown }) => error.code,
+      );
+    const startedMs = performance.now();
+    expect(await failed("getent", "hosts", "nosuch"), "getent: not found").to.equal(2);
+    // With a dot at the end: musl waits for another answer when a bare name is refused at last, as it is without a forwarder.
+    expect(await failed(join(folder.path, "getaddrinfo"), "nosuch.default.svc.cluster.local."), "musl").to.equal(1);
+    expect(performance.now() - startedMs, "no time-out of a resolver").to.be.below(2_000);
+  });
+
+  it("options use-vc: glibc over TCP", async () => {
+    writeFileSync(join(ETC, "resolv.conf"), `${RESOLV_CONF}options use-vc\n`);
+    try {
+      expect((await inNamespace("getent", "hosts", "my-nginx")).split(/\s/)[0]).to.equal(clusterIP);
+    } finally {
+      writeFileSync(join(ETC, "resolv.conf"), RESOLV_CONF);
+    }
+  });
+});
+
+function canAddNamespace(): boolean {
+  try {
+    execFileSync("ip", ["netns", "add", NAMESPACE], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function lastAddress(text: string): string {
+  return [...text.matchAll(/^Address(?: \d+)?:\s+([\d.]+)\s*$/gm)].at(-1)?.[1] ?? text;
+}
+
+/** The addresses at the starts of lines, each once. */
+function distinct(text: string): string {
+  return [...new Set([...text.matchAll(/^[\da-f.:]+(?=\s)/gm)].map(([address]) => address))].join(" ");
+}
