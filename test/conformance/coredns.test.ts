@@ -76,6 +76,18 @@ conforms("CoreDNS: endpoints", [
     ],
   },
   {
+    rule: "two slices, one hostname: both addresses",
+    ask: "one.twin.default.svc.cluster.local. A",
+    gives: ["… 5 IN A 10.244.2.11", "… 5 IN A 10.244.2.12"],
+  },
+  {
+    rule: "two slices, one hostname: one SRV record",
+    ask: "_http._tcp.twin.default.svc.cluster.local. SRV",
+    gives: ["… 5 IN SRV 0 100 80 one.twin.default.svc.cluster.local."],
+    also: ["one.twin.default.svc.cluster.local. 5 IN A 10.244.2.11", "one.twin.default.svc.cluster.local. 5 IN A 10.244.2.12"],
+    ours: "CoreDNS counts weights before it drops equal records",
+  },
+  {
     rule: "a slice without the service-name label is ignored",
     ask: "1.6.244.10.in-addr.arpa. PTR",
     rcode: "NXDOMAIN",

@@ -2,8 +2,10 @@
 
 import { expect } from "chai";
 import { decodeMessage, type DecodedMessage } from "../../src/dns/decode.ts";
-import { Flags, HEADER_BYTES } from "../../src/dns/message.ts";
+import { Flags, HEADER_BYTES, MAX_MESSAGE_BYTES } from "../../src/dns/message.ts";
 import { rcodeName } from "../../src/dns/text.ts";
+import { startServer } from "../../src/index.ts";
+import { service, slice } from "../../src/testing.ts";
 import { headerOf, query, tcpConnection, uint16s, type QueryOptions } from "../helpers/dns-client.ts";
 import { needs } from "../helpers/needs.ts";
 import { exchange, isOurs, startSubject, type Subject, type Way } from "./subject.ts";
@@ -169,5 +171,25 @@ describe("RFC 1035, 6891, 7766: messages", () => {
       expect(await connection.ended).to.equal("fin");
       connection.close();
     }
+  });
+});
+
+describe("RFC 1035 §4.2.2: more than a TCP message can hold", () => {
+  it("has what fits into 65,535 bytes, and TC", async function () {
+    needs(this, isOurs, "the fixture has no Service that is so large");
+    await using dns = await startServer();
+    const endpoints = Array.from({ length: 5_000 }, (_, index) => `10.244.${index >> 8}.${index & 255}`);
+    dns.registry.apply(
+      { verb: "upsert", object: service({ name: "huge", headless: true }) },
+      { verb: "upsert", object: slice({ service: "huge", endpoints }) },
+    );
+    const connection = await tcpConnection(dns.address);
+    for (const name of ["huge.default.svc.cluster.local.", WEB]) connection.send(query({ name }));
+    const bytes = [await connection.receive(), await connection.receive()].sort((a, b) => (b?.length ?? 0) - (a?.length ?? 0))[0] as Buffer;
+    connection.close();
+    const message = decodeMessage(bytes) as DecodedMessage;
+    expect(message.flags & Flags.TC, "TC").to.equal(Flags.TC);
+    expect(bytes.length).to.be.within(MAX_MESSAGE_BYTES - 16, MAX_MESSAGE_BYTES);
+    expect(new Set(message.answer.map(({ rdata }) => rdata.join("."))).size, "each once").to.equal(message.answer.length);
   });
 });

@@ -149,14 +149,29 @@ describe("resolvers with a search list, on port 53", function () {
     expect(performance.now() - startedMs, "no time-out of a resolver").to.be.below(2_000);
   });
 
-  it("options use-vc: glibc over TCP", async () => {
-    writeFileSync(join(ETC, "resolv.conf"), `${RESOLV_CONF}options use-vc\n`);
-    try {
-      expect((await inNamespace("getent", "hosts", "my-nginx")).split(/\s/)[0]).to.equal(clusterIP);
-    } finally {
-      writeFileSync(join(ETC, "resolv.conf"), RESOLV_CONF);
-    }
-  });
+  const LONG = `${"long-".repeat(12)}x.${"domain-".repeat(8)}x.example.org`;
+  const OTHERS = Array.from({ length: 8 }, (_, index) => `search-${index}.example.org`).join(" ");
+  const configurations: readonly (readonly [title: string, text: string])[] = [
+    ["use-vc: TCP", `${RESOLV_CONF}options use-vc\n`],
+    ["edns0", `${RESOLV_CONF}options edns0\n`],
+    ["single-request", `${RESOLV_CONF}options single-request\n`],
+    // Kubernetes allows 32 domains and 2048 characters in all; the cluster's own come first. musl ignores lines over 255.
+    ["more than six domains, and long ones", RESOLV_CONF.replace("cluster.local\n", `cluster.local ${OTHERS} ${LONG}\n`)],
+    ["a domain with an underscore", RESOLV_CONF.replace("search ", "search default.svc.cluster.local _sip._tcp.example.org ")],
+    ["the root as a domain", RESOLV_CONF.replace("cluster.local\n", "cluster.local .\n")],
+  ];
+  for (const [title, text] of configurations) {
+    it(`resolv.conf with ${title} is as good`, async () => {
+      writeFileSync(join(ETC, "resolv.conf"), text);
+      try {
+        expect((await inNamespace("getent", "hosts", "my-nginx")).split(/\s/)[0]).to.equal(clusterIP);
+        if (text.includes(LONG)) return;
+        expect(distinct(await inNamespace(join(folder.path, "getaddrinfo"), "my-nginx"))).to.equal(clusterIP);
+      } finally {
+        writeFileSync(join(ETC, "resolv.conf"), RESOLV_CONF);
+      }
+    });
+  }
 });
 
 function canAddNamespace(): boolean {
