@@ -18,7 +18,7 @@ const MAX_SUBDOMAIN = 253;
 /** Characters in a port's name (RFC 6335 §5.1). */
 const MAX_PORT_NAME = 15;
 
-/** RFC 1123 label: Namespaces, Services (a leading digit is allowed since Kubernetes 1.33), hostnames, port names. */
+/** RFC 1123 label: Namespaces, Services (a leading digit by the gate RelaxedServiceNameValidation, since 1.34), hostnames, port names. */
 export function checkLabel(text: string): string | undefined {
   if (text.length > MAX_LABEL) return `must be no more than ${MAX_LABEL} characters`;
   if (WHOLE_LABEL.test(text)) return undefined;
