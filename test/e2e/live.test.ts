@@ -1,8 +1,10 @@
 // A server in use: manifests that are edited under it, files that break, queries while it is told to stop, packets that
 // would kill a plain Node server. The program as users run it, asked over its sockets.
 
-import { execFile } from "node:child_process";
-import { mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { execFile, spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -10,6 +12,7 @@ import { expect } from "chai";
 import { ask } from "../../src/testing.ts";
 import { headerOf, query, tcpConnection, udpClient, type Target } from "../helpers/dns-client.ts";
 import { needsPrograms, needsRoot } from "../helpers/needs.ts";
+import { cli, temporaryFolder } from "../helpers/ndots-process.ts";
 import { becomes, COREFILE, has, isAbsent, live, manifest } from "./live.ts";
 
 const SENDER = fileURLToPath(new URL("../malformed/udp-from.py", import.meta.url));
@@ -105,6 +108,30 @@ describe("SIGTERM while clients ask", function () {
   }
 });
 
+describe("SIGTERM and a client that never stops", () => {
+  it("holds the server no longer than twice the lameduck time, and loses only what it asks after that", async () => {
+    const health = "    health 127.0.0.1:0 {\n        lameduck 1s\n    }\n";
+    await using server = await live(
+      { "k8s/web.yaml": manifest("web", "10.0.5.1") },
+      COREFILE.replace("    errors\n", `    errors\n${health}`),
+    );
+    await becomes(server.target, WEB, has("10.0.5.1"));
+    const idle = await tcpConnection(server.target);
+    let isOver = false;
+    const client = askUntil(server.target, () => isOver);
+    const startedMs = performance.now();
+    server.running.child.kill("SIGTERM");
+    const { code } = await server.running.ended;
+    const tookMs = performance.now() - startedMs;
+    isOver = true;
+    const { asked, answered } = await client;
+    idle.close();
+    expect(code).to.equal(0);
+    expect(tookMs).to.be.within(2_000, 5_000);
+    expect(asked - answered).to.be.at.most(1);
+  });
+});
+
 interface Count {
   readonly asked: number;
   readonly answered: number;
@@ -155,3 +182,42 @@ describe("packets that end a plain Node server", () => {
     expect(running.child.exitCode).to.equal(null);
   });
 });
+
+describe("a log that nobody reads (C116)", () => {
+  it("a full pipe at standard output stops neither the answers nor the end", async () => {
+    using folder = temporaryFolder({ Corefile: COREFILE.replace("errors", "log"), "k8s/web.yaml": manifest("web", "10.0.8.1") });
+    const port = await freePort();
+    // Its output is a pipe without a reader: not startNdots(), which reads.
+    const corefile = join(folder.path, "Corefile");
+    writeFileSync(corefile, readFileSync(corefile, "utf8").replace(".:0", `.:${port}`));
+    const child = spawn(process.execPath, [cli, "-conf", corefile], { stdio: ["ignore", "pipe", "ignore"] });
+    const ended = once(child, "exit");
+    try {
+      const target = { address: "127.0.0.1", port };
+      const client = await udpClient(target);
+      const name = `${"x".repeat(60)}.default.svc.cluster.local`;
+      const endMs = performance.now() + 8_000;
+      for (let answered = 0; answered < LOGGED_QUERIES;) {
+        client.send(query({ name }));
+        if ((await client.receive(100)) !== undefined) answered++;
+        else if (performance.now() > endMs) throw new Error(`${answered} answers, then none`); // at first it is not up yet
+      }
+      client.close();
+      child.kill("SIGTERM");
+      expect((await ended)[0]).to.equal(0);
+    } finally {
+      child.kill("SIGKILL");
+    }
+  });
+});
+
+/** A line of the log has more than 150 bytes: far more than a pipe and what a socket pair hold. */
+const LOGGED_QUERIES = 5_000;
+
+async function freePort(): Promise<number> {
+  const socket = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
