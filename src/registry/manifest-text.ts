@@ -149,11 +149,11 @@ function* tokens(text: string, lines: LineCounter): ReturnType<Parser["parse"]> 
 
 function faultsOf(document: Document.Parsed, at: (offset: number) => TextPosition): TextFinding[] {
   // A line indented under a value that is already complete ("kind: Service", then "  name: x") is reported by the
-  // parser at the value; the person who wrote it looks for the line with the second colon.
+  // parser at the value; the person who wrote it looks for the second colon.
   const tooFar = document.errors.find((error) => error.code === "MULTILINE_IMPLICIT_KEY");
   if (tooFar !== undefined) {
     const message = "mapping values are not allowed here: the line is indented too far, or its parent key is missing above it";
-    return [{ ...at(tooFar.pos[1] - 1), message }];
+    return [{ ...at(tooFar.pos[1]), message }];
   }
   const faults = document.errors.map((error) => ({ ...at(error.pos[0]), message: error.message }));
   for (const warning of document.warnings) faults.push({ ...at(warning.pos[0]), message: `${warning.message}: tags are not supported` });

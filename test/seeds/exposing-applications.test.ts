@@ -20,13 +20,14 @@ const exposed = serviceAt("service-name");
 const FIRST_LINE = 66;
 
 describe("the exposing-applications chapter: its manifest as printed", () => {
-  it("line 68: the error has its line and says what is wrong; nothing of it is served", async () => {
+  it("line 68: the error has its place and says what is wrong; nothing of it is served", async () => {
     await using server = await serve([PRINTED]);
     expect(server.findings).to.have.length(1);
-    const [{ file, line, severity, message } = { file: "", line: 0, severity: "", message: "" }] = server.findings;
-    expect({ file, line, severity }).to.deep.equal({
+    const [{ file, line, column, severity, message } = { file: "", line: 0, column: 0, severity: "", message: "" }] = server.findings;
+    expect({ file, line, column, severity }).to.deep.equal({
       file: join(here, PRINTED, "nginx-service.yaml"),
       line: 68 - FIRST_LINE + 1,
+      column: 7, // the colon
       severity: "error",
     });
     expect(message).to.match(/mapping values are not allowed here.*parent key is missing/);
