@@ -189,6 +189,8 @@ export interface ClusterIPs {
   chosen(): Readonly<Record<string, readonly string[]>>;
 }
 
+const NONE: readonly never[] = [];
+
 /** An empty allocator over the service CIDRs; `remembered` is what chosen() gave before the restart. */
 export function createClusterIPs(
   ranges: readonly AddressRange[],
@@ -232,8 +234,10 @@ export function createClusterIPs(
       if (asked === undefined) chosen.push(found);
     }
     for (const address of before) if (!addresses.includes(address)) allocator.release(key, address);
-    held.set(key, { addresses, chosen });
-    return { addresses };
+    // Of the very length, and most often the manifest's own array: there are thousands.
+    const exact = chosen.length === 0 && addresses.length === service.clusterIPs.length ? service.clusterIPs : addresses.slice();
+    held.set(key, { addresses: exact, chosen: chosen.length === 0 ? NONE : chosen.slice() });
+    return { addresses: exact };
   }
 
   function claim(service: ManifestService, key: string, address: string): string | { readonly error: string } {

@@ -52,7 +52,7 @@ interface ServiceState {
   wanted: ManifestService | undefined;
   /** The last one that got its addresses. */
   accepted: { readonly service: ManifestService; readonly clusterIPs: readonly string[] } | undefined;
-  readonly manual: Set<ManifestSlice>;
+  manual: readonly ManifestSlice[];
   legacy: ManifestEndpoints | undefined;
   /** The label pair under which its selector is indexed. */
   pair: string | undefined;
@@ -167,8 +167,14 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
         return;
       case "EndpointSlice": {
         const [gone, come] = [before as ManifestSlice | undefined, after as ManifestSlice | undefined];
-        if (gone !== undefined) serviceState(gone.namespace, gone.service).manual.delete(gone);
-        if (come !== undefined) serviceState(come.namespace, come.service).manual.add(come);
+        if (gone !== undefined) {
+          const state = serviceState(gone.namespace, gone.service);
+          state.manual = state.manual.filter((slice) => slice !== gone);
+        }
+        if (come !== undefined) {
+          const state = serviceState(come.namespace, come.service);
+          state.manual = state.manual.concat(come);
+        }
         return;
       }
       case "Endpoints":
@@ -198,7 +204,7 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
         key,
         wanted: undefined,
         accepted: undefined,
-        manual: new Set(),
+        manual: [],
         legacy: undefined,
         pair: undefined,
         told: undefined,
@@ -400,13 +406,13 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
     state.told = service;
     state.toldSlices = slices;
     if (accepted === undefined) noteOrphans(state);
-    if (state.wanted === undefined && state.manual.size === 0 && state.legacy === undefined) services.delete(state.key);
+    if (state.wanted === undefined && state.manual.length === 0 && state.legacy === undefined) services.delete(state.key);
     return changes;
   }
 
   function registrySlices(state: ServiceState, service: ManifestService): EndpointSlice[] {
     if (service.type === "ExternalName") return [];
-    const manual = [...state.manual].map((slice) => manualSlice(service, slice));
+    const manual = state.manual.map((slice) => manualSlice(service, slice));
     manual.sort((a, b) => (a.name < b.name ? -1 : 1));
     if (service.selector !== undefined) {
       const { selector } = service;

@@ -103,10 +103,9 @@ export function createRegistry(options: RegistryOptions = {}): WritableRegistry 
   function indexSlice(slice: EndpointSlice): void {
     const key = `${slice.namespace}/${slice.service}`;
     const siblings = slicesOfService.get(key) ?? [];
-    const others = siblings.filter((sibling) => sibling.name !== slice.name);
-    others.push(slice);
-    others.sort((a, b) => (a.name < b.name ? -1 : 1));
-    slicesOfService.set(key, others);
+    // concat() makes an array of the very length; push() would leave room for 16 more in each.
+    const all = siblings.filter((sibling) => sibling.name !== slice.name).concat(slice);
+    slicesOfService.set(key, all.length === 1 ? all : all.sort((a, b) => (a.name < b.name ? -1 : 1)));
     for (const address of addressesOf(slice)) slicesByAddress.add(address, slice);
   }
 
