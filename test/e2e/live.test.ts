@@ -9,10 +9,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect } from "chai";
+import { decodeMessage } from "../../src/dns/decode.ts";
+import { rcodeName } from "../../src/dns/text.ts";
 import { ask } from "../../src/testing.ts";
 import { headerOf, query, tcpConnection, udpClient, type Target } from "../helpers/dns-client.ts";
 import { needsPrograms, needsRoot } from "../helpers/needs.ts";
-import { cli, temporaryFolder } from "../helpers/ndots-process.ts";
+import { cli, startNdots, temporaryFolder } from "../helpers/ndots-process.ts";
 import { becomes, COREFILE, has, isAbsent, live, manifest } from "./live.ts";
 
 const SENDER = fileURLToPath(new URL("../malformed/udp-from.py", import.meta.url));
@@ -75,6 +77,31 @@ describe("manifests that change under a running server", function () {
     server.write("k8s/new.yaml", `${manifest("web", "10.0.4.2")}---\n${manifest("api", "10.0.4.3")}`);
     await becomes(server.target, WEB, has("10.0.4.2"));
     await becomes(server.target, "api.default.svc.cluster.local", has("10.0.4.3"));
+  });
+});
+
+describe("a server that has not read its manifests yet", function () {
+  this.timeout(30_000);
+
+  it("answers SERVFAIL with a reason, never NXDOMAIN, and then what is there", async () => {
+    const files = Array.from({ length: 2_000 }, (_, index) => [
+      `k8s/s${index}.yaml`,
+      manifest(`s${index}`, `10.0.${10 + (index >> 7)}.${(index & 127) + 1}`),
+    ]);
+    const port = await freePort();
+    using folder = temporaryFolder({ ...Object.fromEntries(files), Corefile: COREFILE.replace(".:0", `.:${port}`) });
+    await using running = startNdots([], { cwd: folder.path });
+    const client = await udpClient({ address: "127.0.0.1", port });
+    const seen = new Set<string>();
+    while (!seen.has("NOERROR") && running.child.exitCode === null) {
+      client.send(query({ name: "s1.default.svc.cluster.local", edns: {} }));
+      const answer = await client.receive(100); // at first nobody listens
+      const message = answer && decodeMessage(answer);
+      if (message !== undefined)
+        seen.add(`${rcodeName(message.rcode)}${message.edns?.ede === undefined ? "" : ` EDE ${message.edns.ede.code}`}`);
+    }
+    client.close();
+    expect([...seen]).to.deep.equal(["SERVFAIL EDE 14", "NOERROR"]);
   });
 });
 
