@@ -2,7 +2,7 @@
 // once for all reverse zones of a block, is which addresses have an answer and how many stand below each name above
 // them, for an empty non-terminal exists as long as there is one.
 
-import { isWithin, nameBelow, parentOf, parseName, type Name } from "../../dns/name.ts";
+import { isWithin, labelsBelow, nameBelow, parentOf, parseName, type Name } from "../../dns/name.ts";
 import { nameRdata } from "../../dns/rdata.ts";
 import { RRTypes, type Rdata } from "../../dns/records.ts";
 import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
@@ -64,12 +64,22 @@ export function createReverseIndex(cluster: Cluster): ReverseIndex {
 }
 
 const ARPA: Name = parseName("arpa");
+const IN_ADDR: Name = parseName("in-addr.arpa");
 
 function* allAddresses(cluster: Cluster): Generator<string> {
   for (const service of cluster.services()) {
     yield* service.clusterIPs;
     for (const { address } of cluster.published(service)) yield address;
   }
+}
+
+// By an address's text whether it may be in the zone, without its name: spelling out 50,000 that are in another zone
+// would hold up answers for 50 ms.
+function addressFilter(apex: Name): (address: string) => boolean {
+  const octets = labelsBelow(apex, IN_ADDR)?.toReversed();
+  if (octets === undefined) return (address) => address.includes(":");
+  const start = octets.map((octet) => `${octet}.`).join("");
+  return (address) => address.startsWith(start) && !address.includes(":");
 }
 
 export interface ReverseZoneOptions {
@@ -90,6 +100,7 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
   const { cluster, index, apex, forward, ttl, ptr, reasons, complete } = options;
   const { registry } = cluster;
   const listeners = new Set<NamesListener>();
+  const mayHold = addressFilter(apex);
   let stop: (() => void) | undefined;
   const nsDns = nameBelow(forward, "ns", "dns") ?? forward;
   const soa = (): ReturnType<typeof zoneSoa> => zoneSoa(apex, ttl, registry.changedAtMs);
@@ -112,6 +123,7 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
       yield apex;
       for (const name of index.above()) if (name !== apex && isWithin(name, apex)) yield name;
       for (const address of index.addresses()) {
+        if (!mayHold(address)) continue;
         const name = reverseName(address);
         if (name !== undefined && isWithin(name, apex)) yield name;
       }
