@@ -198,6 +198,7 @@ function createAnswering(setup: Setup, metrics: Metrics, serverMetrics: ServerMe
     const compiler = createCompiler(
       table,
       served.map(({ block, instances }) => ({ zone: block.zone, udpSize: block.udpSize, instances })),
+      (error) => log.error(`answer table: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
     );
     const responder = createResponder({
       blocks: served.map(({ block }) => block),

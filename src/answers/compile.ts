@@ -49,8 +49,11 @@ interface Published {
   readonly udpSize: number;
 }
 
-/** @param served the blocks of one address; their positions are the table's block indexes. */
-export function createCompiler(table: MemoryTable, served: readonly ServedZone[]): Compiler {
+/**
+ * @param served the blocks of one address; their positions are the table's block indexes.
+ * @param onError told of what a zone throws: the names it concerns are left to the chain, which answers SERVFAIL.
+ */
+export function createCompiler(table: MemoryTable, served: readonly ServedZone[], onError: (error: unknown) => void): Compiler {
   const blockByZone = new Map<Name, number>();
   for (const [index, { zone }] of served.entries()) if (!blockByZone.has(zone)) blockByZone.set(zone, index);
   const published = publish(served);
@@ -63,6 +66,7 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
   const subscriptions: (() => void)[] = [];
   const queue = new Set<Name>();
   let unlisted: Iterator<Name> | undefined; // names still to be put in the queue after a start
+  let isListed = true;
   let scheduled: ReturnType<typeof setImmediate> | undefined;
   const whenIdle: (() => void)[] = [];
 
@@ -124,14 +128,26 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
       queue.delete(name);
       return name;
     }
-    const listed = unlisted?.next();
-    if (listed?.done === false) return listed.value;
-    unlisted = undefined;
+    try {
+      const listed = unlisted?.next();
+      if (listed?.done === false) return listed.value;
+      unlisted = undefined;
+    } catch (error) {
+      unlisted = undefined; // some names are not listed, so none may be said to be missing
+      isListed = false;
+      onError(error);
+    }
     return undefined;
   }
 
   function compile(name: Name): void {
-    const compiled = compileName(name);
+    let compiled: CompiledName | undefined;
+    try {
+      compiled = compileName(name);
+    } catch (error) {
+      compiled = ASK_CHAIN;
+      onError(error);
+    }
     if (compiled !== undefined) table.put(name, compiled);
     else if (blockByZone.has(name)) table.put(name, ASK_CHAIN); // the block's names must not look like another's missing ones
     else table.remove(name);
@@ -174,7 +190,7 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
 
   // A zone's part in negative answers. It is complete only while nothing waits to be compiled.
   function describeZones(): void {
-    const settled = scheduled === undefined && unlisted === undefined;
+    const settled = scheduled === undefined && unlisted === undefined && isListed;
     for (const [index, { zone, owner, udpSize }] of zones.entries()) {
       const soa = zone.ready ? zone.soa() : undefined;
       table.setZone(index, {

@@ -37,9 +37,11 @@ export async function createZoneResponder(zone: Zone, table: Table): Promise<Res
     errorObservers: [],
   };
   const memory = new MemoryTable();
-  const compiler = createCompiler(memory, [
-    { zone: zone.apex, udpSize: block.udpSize, instances: [{ name: "test", instance: { handle, transparent: true, zones: [zone] } }] },
-  ]);
+  const compiler = createCompiler(
+    memory,
+    [{ zone: zone.apex, udpSize: block.udpSize, instances: [{ name: "test", instance: { handle, transparent: true, zones: [zone] } }] }],
+    panic,
+  );
   if (table === "on") compiler.start();
   await compiler.idle();
   return createResponder({

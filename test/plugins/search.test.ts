@@ -34,7 +34,7 @@ async function short(block: string, registry = createRegistry({ now: () => SERIA
   registry.apply(...upserts(...OBJECTS));
   const host = fakeHost("search", { registry: () => registry });
   const instance = await setUp(search, block, host); // before kubernetes, as in the order of execution
-  host.siblings["kubernetes"] = await setUp(kubernetes, "kubernetes in-addr.arpa cluster.local", host);
+  host.siblings["kubernetes"] = await setUp(kubernetes, "kubernetes in-addr.arpa cluster.local {\nreasons nearest\n}", host);
   const ask = (question: string): Reply => {
     const [name = "", type = "A"] = question.split(" ");
     const answer = instance.handle?.(query(name, { type: typeOf(type) ?? 0 }), () => foreign);
@@ -181,4 +181,33 @@ describe("search: configuration", () => {
     expect(instance.handle?.(query("web.", { type: RRTypes.A }), () => foreign)).to.equal(foreign);
     expect([...(instance.zones?.[0]?.names() ?? [])]).to.deep.equal([]);
   });
+});
+
+describe("search: short names that nobody takes", () => {
+  const rows: readonly { readonly ask: string; readonly rcode: number; readonly ede?: string; readonly rule: string }[] = [
+    { rule: "a bare name is NXDOMAIN, with the nearest", ask: "wbe. A", rcode: 3, ede: "no such Service; nearest: web.default" },
+    { rule: "a bare name that is near to none", ask: "nosuchthing. A", rcode: 3, ede: "no such Service" },
+    { rule: "a Service without endpoints has its own reason", ask: "gone. A", rcode: 3, ede: "no ready endpoints" },
+    {
+      rule: "a name below a namespace that is near to one that exists",
+      ask: "cart.prodd. A",
+      rcode: 3,
+      ede: "no such namespace; nearest: cart.prod",
+    },
+    { rule: "a name that is anybody's stays refused", ask: "example.org. A", rcode: 5 },
+    { rule: "other types stay refused", ask: "wbe. MX", rcode: 5 },
+  ];
+  for (const { rule, ask, rcode, ede } of rows) {
+    it(`${rule}: ${ask}`, async () => {
+      const { instance } = await short(ALL);
+      const [name = "", type = "A"] = ask.split(" ");
+      const edns = { udpSize: 1232, dnssecOk: false, options: new Uint8Array() };
+      const reply = instance.handle?.(query(name, { type: typeOf(type) ?? 0, edns }), () => ({ ...emptyReply(5, ""), unhandled: true }));
+      if (reply === undefined || reply === DROP || reply instanceof Promise) throw new Error("no reply");
+      expect([reply.rcode, reply.ede?.text]).to.deep.equal([rcode, ede]);
+      expect(reply.authority.map(({ owner, type: found }) => [formatName(owner), found])).to.deep.equal(
+        rcode === 3 ? [[".", RRTypes.SOA]] : [],
+      );
+    });
+  }
 });

@@ -113,7 +113,7 @@ function registryFor(options: KubernetesOptions, host: Host, at: Position): Regi
       onNote: (text) => host.log.info(text),
       onLoaded: ({ files, objects, errors, tookMs }) =>
         host.log.info(
-          `${objects} objects from ${files} files of ${manifests.paths.join(", ")}, ${errors} errors, in ${Math.round(tookMs)} ms`,
+          `${objects} objects from ${files} files of ${source.paths.join(", ")}, ${errors} errors, in ${Math.round(tookMs)} ms`,
         ),
     });
   try {

@@ -4,14 +4,16 @@
 import { oneOf, word } from "../../config/arguments.ts";
 import { directive, once, one, rest, type Options, type Property } from "../../config/directive.ts";
 import { chase, lookup, replyFrom } from "../../dns/lookup.ts";
-import { EdeCodes, emptyReply, Rcodes } from "../../dns/message.ts";
+import { DROP, EdeCodes, emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
+import { ROOT } from "../../dns/name.ts";
 import { isReverse } from "../../dns/reverse.ts";
 import type { Zone } from "../../dns/zone.ts";
-import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
+import { definePlugin, type Answer, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import type { Position } from "../../errors.ts";
 import { RESERVED, searchZone, TYPES } from "./zone.ts";
 
 const NAME = "search";
+const UNHANDLED: Reply = { ...emptyReply(Rcodes.REFUSED, ""), unhandled: true };
 /** Names below which a cluster's own would hide the Internet's; any of two letters is one, too. */
 const TOP_LEVEL_DOMAINS: ReadonlySet<string> = new Set(
   "app arpa biz cloud com dev edu gov info int mil mobi name net online org page pro shop site store tech xyz".split(" "),
@@ -66,7 +68,11 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
           ede: { code: EdeCodes.NOT_READY, text: "the cluster's objects have not been read yet" },
         };
       }
-      if (zone.node(qname) === undefined) return next(query);
+      if (zone.node(qname) === undefined) {
+        const answer = next(query);
+        const decide = (given: Answer): Answer => (given !== DROP && given.unhandled === true ? (missing(query) ?? given) : given);
+        return answer instanceof Promise ? answer.then(decide) : decide(answer);
+      }
       return replyFrom(chase(zonesOfCluster(), lookup(zone, qname, qtype), qtype), NAME) ?? next(query);
     },
     start() {
@@ -81,4 +87,17 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
       });
     },
   };
+
+  // A short name that nobody has taken: what `kubernetes` says of the full name that was meant, in the name of the
+  // root, where short names stand. Names that are no nearer to the cluster's than anybody's stay refused.
+  function missing(query: Query): Reply | undefined {
+    const handle = host.instance("kubernetes")?.handle;
+    for (const full of handle === undefined ? [] : zone.fullNames(query.qname)) {
+      const reply = handle?.({ ...query, qname: full }, () => UNHANDLED);
+      if (reply === undefined || reply === DROP || reply instanceof Promise || reply.rcode !== Rcodes.NXDOMAIN) continue;
+      if (!zone.covers(query.qname) && reply.ede?.text.includes("nearest:") !== true) continue;
+      return { ...reply, by: NAME, authority: reply.authority.map((rrset) => ({ ...rrset, owner: ROOT })) };
+    }
+    return undefined;
+  }
 }

@@ -21,6 +21,8 @@ export interface SearchZoneOptions {
 export interface SearchZone extends Zone {
   /** The name is short for something in a listed namespace, whether or not it is there. */
   covers(name: Name): boolean;
+  /** What the name may be short for, there or not, in the order in which it is looked for. */
+  fullNames(name: Name): readonly Name[];
 }
 
 /** The types that a short name is asked for; all others are none of ours. */
@@ -66,6 +68,10 @@ export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOp
         for (const full of changed) for (const name of aliasesOf(target, full)) names.add(name);
         if (names.size > 0) listener(names);
       });
+    },
+    fullNames: (name) => {
+      const target = cluster();
+      return target === undefined ? [] : candidates(target, name).map(({ full }) => full);
     },
     covers: (name) => {
       const target = cluster();
