@@ -197,7 +197,7 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
   }
 
   function serviceState(namespace: string, name: string): ServiceState {
-    const key = `${namespace}/${name}`;
+    const key = [namespace, name].join("/"); // a template keeps its pieces: 32 bytes for each Service
     let state = services.get(key);
     if (state === undefined) {
       state = {

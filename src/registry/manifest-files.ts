@@ -57,6 +57,7 @@ export async function listManifestFiles(paths: readonly string[]): Promise<Listi
       );
     }
   }
+  if (paths.length === 1) return { files, problems }; // sorted already
   return { files: new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1))), problems };
 }
 

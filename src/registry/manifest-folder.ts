@@ -52,6 +52,7 @@ export function createManifestFolder({ paths, namespace, cluster, signal, onFind
       if (seen === undefined) forget(file);
       else if (isBeingWritten(file, seen)) continue;
       else if (hint !== "anything" || records.get(file)?.identity !== seen.identity) changed.push([file, seen]);
+      if (slice.isOver()) await slice.next(); // 10,000 files take 15 ms
     }
     const identities = new Map(changed.map(([file, { identity }]) => [file, identity]));
     const files = changed.map(([file, { bytes }]) => ({ file, bytes, hash: records.get(file)?.hash ?? "" }));

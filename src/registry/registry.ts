@@ -101,7 +101,7 @@ export function createRegistry(options: RegistryOptions = {}): WritableRegistry 
   }
 
   function indexSlice(slice: EndpointSlice): void {
-    const key = `${slice.namespace}/${slice.service}`;
+    const key = keyFor(slice.namespace, slice.service);
     const siblings = slicesOfService.get(key) ?? [];
     // concat() makes an array of the very length; push() would leave room for 16 more in each.
     const all = siblings.filter((sibling) => sibling.name !== slice.name).concat(slice);
@@ -163,7 +163,12 @@ export function addressesOf(slice: EndpointSlice): Set<string> {
 }
 
 function keyOf(object: Service | EndpointSlice | Pod): string {
-  return `${object.namespace}/${object.name}`;
+  return keyFor(object.namespace, object.name);
+}
+
+// For keys that are kept: join() makes one string, a template one more for the pieces, 32 bytes that stay with the key.
+function keyFor(namespace: string, name: string): string {
+  return [namespace, name].join("/");
 }
 
 function replace<T>(map: Map<string, T>, key: string, value: T, present: boolean): T | undefined {
