@@ -2,6 +2,7 @@
 // the signal handlers of cli.ts. Also what `-version` and `-plugins` print.
 
 import { rmSync, writeFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
 import { NdotsError } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { readVersion } from "../version.ts";
@@ -17,6 +18,10 @@ export interface ServeOptions {
   readonly strict?: boolean;
 }
 
+// V8 lets a heap double before it collects; what a load leaves behind would stay for good, for an idle server never
+// gets there. 10,000 Services with 50,000 endpoints: 166 → 146 MiB RSS, for 5 % more CPU while they load.
+const HEAP_FLAG = "--heap-growing-percent=20";
+
 /** Resolves when the server runs; rejects with a coded error when it can't. */
 export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promise<number> {
   const log = createLog({ format: options.logFormat });
@@ -24,6 +29,7 @@ export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promis
     log.info(message);
     log.flush(); // the process may end right after
   };
+  setFlagsFromString(HEAP_FLAG);
   const chosen = chooseCorefile(options.conf);
   const { createServer } = await import("../server.ts");
   const server = await createServer({
