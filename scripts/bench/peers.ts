@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BenchService, hostsFile, serviceManifest, unboundData, writeManifests, ZONE, zoneFile } from "./data.ts";
-import { root } from "./process.ts";
+import { cli, NODE_FLAGS, root } from "./process.ts";
 
 export interface Peer {
   readonly name: string;
@@ -152,7 +152,7 @@ pid-file=
 }
 `,
     );
-    return { name, port, program: process.execPath, args: [join(root, "dist/cli.js"), "-conf", conf, "-quiet"] };
+    return { name, port, program: process.execPath, args: [...NODE_FLAGS, cli, "-conf", conf, "-quiet"] };
   }
 }
 

@@ -4,11 +4,16 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createSocket } from "node:dgram";
 import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 export const root: string = fileURLToPath(new URL("../..", import.meta.url));
+
+export const cli: string = join(root, "dist/cli.js");
+/** As in scripts/start and the Dockerfile. */
+export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=4"];
 
 /** USER_HZ, the unit of /proc/PID/stat: 100 on every Linux architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;
