@@ -40,7 +40,7 @@ interface Sample {
 }
 
 const quick = process.argv.includes("--quick");
-const rounds = quick ? 1 : 5;
+const rounds = quick ? 1 : 3;
 const seconds = quick ? 1 : 2;
 
 const folder = join(root, ".tmp/bench");
