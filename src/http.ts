@@ -2,7 +2,7 @@
 // blocks are set up. They face the cluster's network, so everything about a connection is bounded.
 
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 
 import { NdotsError } from "./errors.ts";
 import type { Log } from "./log.ts";
@@ -46,6 +46,8 @@ export interface HttpAddress {
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_TIMEOUT_MS = 5_000;
+/** How often Node looks for connections past these times; its default of 30 s would make all of them that long. */
+const CHECK_INTERVAL_MS = 1_000;
 /** A client that does not read its answer. */
 const INACTIVITY_TIMEOUT_MS = 30_000;
 /** Kubelet and a few scrapers; each connection is a file descriptor that DNS over TCP may need. */
@@ -68,14 +70,14 @@ export function createHttpServers(log: Log): HttpServers {
       try {
         for (const site of sites) {
           const server = createServer(
-            { maxHeaderSize: MAX_HEADER_BYTES },
+            { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: CHECK_INTERVAL_MS },
             (request, response) => void answer(site.routes, request, response, log),
           );
+          boundConnections(server);
           server.headersTimeout = HEADERS_TIMEOUT_MS;
           server.requestTimeout = REQUEST_TIMEOUT_MS;
           server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
           server.timeout = INACTIVITY_TIMEOUT_MS;
-          server.maxConnections = MAX_CONNECTIONS;
           await listen(server, site);
           site.server = server;
         }
@@ -100,6 +102,35 @@ interface Site {
   readonly port: number;
   readonly routes: HttpRoute[];
   server: Server | undefined;
+}
+
+// At the bound the connection that has been silent for longest makes room: with Server.maxConnections, which turns
+// newcomers away, a hundred silent clients would keep the probes out.
+function boundConnections(server: Server): void {
+  const open = new Set<Socket>();
+  /** Without a request under way, the longest silent first. */
+  const idle = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    if (open.size >= MAX_CONNECTIONS) {
+      const [longest = socket] = idle;
+      open.delete(longest);
+      idle.delete(longest);
+      longest.destroy();
+      if (longest === socket) return;
+    }
+    open.add(socket);
+    idle.add(socket);
+    socket.once("close", () => {
+      open.delete(socket);
+      idle.delete(socket);
+    });
+  });
+  server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+    idle.delete(socket);
+    response.once("close", () => {
+      if (open.has(socket)) idle.add(socket);
+    });
+  });
 }
 
 async function answer(routes: readonly HttpRoute[], request: IncomingMessage, response: ServerResponse, log: Log): Promise<void> {

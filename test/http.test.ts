@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 import { request as httpRequest } from "node:http";
-import { createServer, type AddressInfo } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 
 import { NdotsError } from "../src/errors.ts";
 import { createHttpServers, type HttpRoute } from "../src/http.ts";
@@ -119,6 +119,53 @@ describe("http", () => {
     await Promise.all([servers.stop(), servers.stop()]);
     await servers.stop();
     expect(performance.now() - startedMs).to.be.below(900);
+  });
+
+  it("a probe is answered while 200 connections say nothing", async () => {
+    const servers = createHttpServers(fakeLog());
+    servers.add(route("/health", "OK"));
+    await servers.start();
+    const port = servers.addresses[0]?.port ?? 0;
+    const silent = Array.from({ length: 200 }, () => connect(port, "127.0.0.1").on("error", () => {}));
+    const closed = silent.slice(0, 50).map((socket) => new Promise((resolve) => socket.resume().once("close", resolve)));
+    try {
+      await Promise.all(silent.map((socket) => new Promise((resolve) => socket.once("connect", resolve))));
+      const startedMs = performance.now();
+      expect(await ask(port, "/health")).to.include({ status: 200, body: "OK" });
+      expect(performance.now() - startedMs).to.be.below(1_000);
+      await Promise.all(closed); // the oldest made room
+    } finally {
+      for (const socket of silent) socket.destroy();
+      await servers.stop();
+    }
+  });
+
+  it("a request under way is not the one that makes room", async () => {
+    const servers = createHttpServers(fakeLog());
+    let finish = (): void => {};
+    const begun = new Promise<void>((begin) => {
+      servers.add({
+        ...route("/health", ""),
+        handle: () =>
+          new Promise((resolve) => {
+            finish = () => resolve({ status: 200, body: "late" });
+            begin();
+          }),
+      });
+    });
+    await servers.start();
+    const port = servers.addresses[0]?.port ?? 0;
+    const answered = ask(port, "/health");
+    await begun;
+    const silent = Array.from({ length: 200 }, () => connect(port, "127.0.0.1").on("error", () => {}));
+    try {
+      await Promise.all(silent.slice(0, 50).map((socket) => new Promise((resolve) => socket.resume().once("close", resolve))));
+      finish();
+      expect(await answered).to.include({ status: 200, body: "late" });
+    } finally {
+      for (const socket of silent) socket.destroy();
+      await servers.stop();
+    }
   });
 
   it("opens nothing when there is nothing to serve", async () => {
