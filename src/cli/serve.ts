@@ -29,6 +29,7 @@ export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promis
     log.info(message);
     log.flush(); // the process may end right after
   };
+  if (options.pidfile !== undefined) writePidfile(options.pidfile);
   setFlagsFromString(HEAP_FLAG);
   const chosen = chooseCorefile(options.conf);
   const { createServer } = await import("../server.ts");
@@ -42,7 +43,6 @@ export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promis
     strict: options.strict ?? false,
     env: process.env,
   });
-  const { pidfile } = options;
   lifecycle.stop = async (signal) => {
     try {
       // SIGINT comes from a keyboard: nobody is to be drained. Kubernetes sends SIGTERM.
@@ -52,13 +52,11 @@ export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promis
       log.error(`${signal}: ${(error as Error).message}`);
       return 1;
     } finally {
-      if (pidfile !== undefined) rmSync(pidfile, { force: true });
       log.flush();
     }
   };
-  if (pidfile !== undefined) writePidfile(pidfile);
   if (options.quiet !== true) {
-    log.line([...server.zoneLines, versionText()].join("\n"));
+    for (const line of [...server.zoneLines, ...versionText().split("\n")]) log.line(line);
     for (const line of server.describe()) log.info(line);
   }
   return 0;
@@ -79,10 +77,13 @@ function versionText(): string {
   return `ndots-${readVersion()}\n${process.platform}/${process.arch}, node ${process.version}`;
 }
 
+// Before anything is opened, as CoreDNS does: a file that can't be written is a failed start. It goes with the process,
+// whichever way that ends.
 function writePidfile(file: string): void {
   try {
     writeFileSync(file, `${process.pid}\n`);
   } catch (error) {
-    throw new NdotsError("NDOTS_ERR_USAGE", `-pidfile: ${(error as Error).message}`, { cause: error });
+    throw new NdotsError("NDOTS_ERR_CONFIG", `-pidfile: ${(error as Error).message}`, { cause: error });
   }
+  process.once("exit", () => rmSync(file, { force: true }));
 }

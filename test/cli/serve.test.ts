@@ -26,7 +26,7 @@ describe("ndots serve", () => {
     expect(running.stdout()).to.match(/^example\.org\.:0 on 127\.0\.0\.1\nndots-\S+\n\w+\/\w+, node v/);
   });
 
-  it("-quiet leaves the start-up output out, -pidfile tells when it runs", async () => {
+  it("-quiet leaves the start-up output out, -pidfile names the process and goes with it", async () => {
     using folder = temporaryFolder();
     const pidfile = join(folder.path, "ndots.pid");
     await using running = startNdots(["-conf", "stdin", "-p", "0", "-quiet", "-pidfile", pidfile], { stdin: COREFILE });
@@ -34,6 +34,25 @@ describe("ndots serve", () => {
     expect(readFileSync(pidfile, "utf8")).to.equal(`${running.child.pid}\n`);
     running.child.kill("SIGINT");
     expect(await running.ended).to.include({ code: 0, stdout: "[INFO] SIGINT: Shutting down\n" });
+    expect(existsSync(pidfile)).to.equal(false);
+  });
+
+  it("a -pidfile that can't be written ends the start with 1, before anything is opened", async () => {
+    using folder = temporaryFolder();
+    await using running = startNdots(["-conf", "stdin", "-p", "0", "-pidfile", join(folder.path, "missing", "ndots.pid")], {
+      stdin: COREFILE,
+    });
+    const { code, stdout, stderr } = await running.ended;
+    expect(stderr).to.match(/^-pidfile: ENOENT.*missing\/ndots\.pid/);
+    expect(stdout).to.equal("");
+    expect(code).to.equal(1);
+  });
+
+  it("a start that fails leaves no -pidfile behind", async () => {
+    using folder = temporaryFolder();
+    const pidfile = join(folder.path, "ndots.pid");
+    await using running = startNdots(["-conf", "stdin", "-pidfile", pidfile], { stdin: ".:0 {\n    whoam\n}\n" });
+    expect(await running.ended).to.include({ code: 1 });
     expect(existsSync(pidfile)).to.equal(false);
   });
 
@@ -91,6 +110,7 @@ describe("ndots serve", () => {
     running.child.kill("SIGINT");
     const lines = (await running.ended).stdout.trimEnd().split("\n");
     expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).to.include("SIGINT: Shutting down");
+    expect(lines[0]).to.include('"msg":"example.org.:0 on 127.0.0.1"');
   });
 });
 
