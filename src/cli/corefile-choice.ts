@@ -18,7 +18,7 @@ const DNS_PORT = 53;
 const SHIPPED_PORT = 1053;
 
 /** The folder `zones/` of the package, seen from dist/cli/ as from src/cli/. */
-export const shippedZones: string = fileURLToPath(new URL("../../zones", import.meta.url));
+const shippedZones: string = fileURLToPath(new URL("../../zones", import.meta.url));
 
 /** Reads the Corefile for `-conf`; `stdin` is standard input. Throws NDOTS_ERR_CONFIG if it can't be read. */
 export function chooseCorefile(conf: string | undefined): ChosenCorefile {

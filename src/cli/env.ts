@@ -4,12 +4,14 @@
 import { formatFinding, NdotsError } from "../errors.ts";
 import { checkLabel } from "../registry/kube-names.ts";
 import { serviceEnvironment } from "../registry/service-env.ts";
-import { shippedZones } from "./corefile-choice.ts";
-import { loadManifests } from "./load-manifests.ts";
+import { chooseCorefile } from "./corefile-choice.ts";
+import { loadCluster, loadManifests } from "./load-manifests.ts";
 
 export interface EnvOptions {
   readonly namespace: string;
-  /** Default: the cluster that is shipped, which `ndots` serves without arguments. */
+  /** The Corefile whose cluster it is; default: the one that `ndots` serves without arguments. */
+  readonly conf?: string;
+  /** Instead of a Corefile. */
   readonly manifests?: readonly string[];
   readonly output: "shell" | "dotenv" | "json";
   readonly serviceLinks: boolean;
@@ -17,11 +19,14 @@ export interface EnvOptions {
 
 /** 0, or 1 if a manifest is wrong: the variables of the others are printed all the same. */
 export async function env(options: EnvOptions): Promise<number> {
-  const { namespace, manifests = [shippedZones], output, serviceLinks } = options;
+  const { namespace, conf, manifests, output, serviceLinks } = options;
   const problem = checkLabel(namespace);
   if (problem !== undefined) throw new NdotsError("NDOTS_ERR_USAGE", `--namespace: "${namespace}": ${problem}`);
 
-  const { registry, findings } = await loadManifests(manifests);
+  if (conf !== undefined && manifests !== undefined) {
+    throw new NdotsError("NDOTS_ERR_USAGE", "give -conf or --manifests, not both: a Corefile names its manifests itself");
+  }
+  const { registry, findings } = await (manifests === undefined ? loadCluster(chooseCorefile(conf)) : loadManifests(manifests));
   for (const finding of findings) process.stderr.write(`${formatFinding(finding)}\n`);
   const variables = serviceEnvironment(registry, namespace, { serviceLinks: serviceLinks ? "all" : "none" });
   process.stdout.write(formats[output](variables));

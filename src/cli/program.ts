@@ -84,15 +84,24 @@ ${exitCodes}`,
     .command("env")
     .description("print the service environment variables that kubelet gives to a Pod")
     .requiredOption("-n, --namespace <namespace>", "the Pod's namespace")
+    .addOption(confOption())
     .addOption(manifestsOption())
     .addOption(new Option("-o, --output <format>", "shell, dotenv or json").choices(["shell", "dotenv", "json"]).default("shell"))
     .option("--no-service-links", "only KUBERNETES_*, as with enableServiceLinks: false")
     .addHelpText("after", '\nExample:\n  eval "$(ndots env --namespace default --manifests k8s/)"\n' + exitCodes)
-    .action(async (options: { namespace: string; manifests?: string[]; output: "shell" | "dotenv" | "json"; serviceLinks: boolean }) => {
-      lifecycle.release();
-      const { env } = await import("./env.ts");
-      exitCode = await env(options);
-    });
+    .action(
+      async (options: {
+        namespace: string;
+        conf?: string;
+        manifests?: string[];
+        output: "shell" | "dotenv" | "json";
+        serviceLinks: boolean;
+      }) => {
+        lifecycle.release();
+        const { env } = await import("./env.ts");
+        exitCode = await env(options);
+      },
+    );
 
   program
     .command("version")

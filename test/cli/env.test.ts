@@ -71,4 +71,45 @@ describe("ndots env", () => {
     expect(stdout).to.include("WEB_SERVICE_HOST");
     expect(code).to.equal(1);
   });
+
+  const CLUSTER = {
+    "k8s/web.yaml": "apiVersion: v1\nkind: Service\nmetadata: { name: web }\nspec: { ports: [{ port: 80 }] }\n",
+    Corefile:
+      ".:1053 {\n    kubernetes cluster.local {\n        manifests k8s namespace shop\n        service_cidr 192.0.2.0/24\n        state addresses.json\n    }\n}\n",
+    "addresses.json": '{"clusterIPs":{"shop/web":["192.0.2.77"]}}\n',
+  };
+
+  it("without --manifests it is the cluster of ./Corefile: its manifests, namespace, range and state", async () => {
+    using folder = temporaryFolder(CLUSTER);
+    const { code, stdout } = await ndots(["env", "-n", "shop", "-o", "json"], { cwd: folder.path });
+    expect(JSON.parse(stdout)).to.include({ WEB_SERVICE_HOST: "192.0.2.77" });
+    expect(code).to.equal(0);
+  });
+
+  it("-conf names another Corefile", async () => {
+    using folder = temporaryFolder({ "etc/k8s/web.yaml": CLUSTER["k8s/web.yaml"], "etc/Corefile": CLUSTER.Corefile });
+    const { stdout } = await ndots(["env", "-n", "shop", "-conf", "etc/Corefile", "-o", "dotenv"], { cwd: folder.path });
+    expect(stdout).to.match(/^WEB_SERVICE_HOST=192\.0\.2\.\d+$/m);
+  });
+
+  it("without a Corefile it is the shipped cluster", async () => {
+    using folder = temporaryFolder();
+    const { code, stdout } = await ndots(["env", "-n", "default", "-o", "dotenv"], { cwd: folder.path });
+    expect(stdout).to.match(/^MY_NGINX_SERVICE_HOST=10\.0\.\d+\.\d+$/m);
+    expect(code).to.equal(0);
+  });
+
+  for (const { rule, corefile, args = [], status, says } of [
+    { rule: "a wrong Corefile", corefile: ".:1053 {\n    whoam\n}\n", status: 1, says: /^Corefile:2:5: .*whoam/ },
+    { rule: "a Corefile without a cluster", corefile: ".:1053 {\n    whoami\n}\n", status: 1, says: /^Corefile: no kubernetes block/ },
+    { rule: "-conf and --manifests", corefile: "", args: ["-conf", "Corefile", "--manifests", "."], status: 2, says: /not both/ },
+  ]) {
+    it(`${rule}: exit code ${status}`, async () => {
+      using folder = temporaryFolder({ Corefile: corefile });
+      const { code, stdout, stderr } = await ndots(["env", "-n", "shop", ...args], { cwd: folder.path });
+      expect(stderr).to.match(says);
+      expect(stdout).to.equal("");
+      expect(code).to.equal(status);
+    });
+  }
 });
