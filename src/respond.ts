@@ -106,7 +106,7 @@ export function createResponder(options: ResponderOptions): Responder {
       const { length, rcode, replyFlags, answerCount } = hit;
       const sent: Sent = { rcode, flags: replyFlags, requestBytes, replyBytes: length, durationMs, by, answerCount };
       const query = toQuery(io);
-      for (const observe of observers) observe(query, sent);
+      tell(observers, block, query, sent);
       return length;
     }
     return hit.length;
@@ -121,16 +121,15 @@ export function createResponder(options: ResponderOptions): Responder {
     let answer: Answer | Promise<Answer>;
     try {
       answer = block.chain(query);
+      if (!(answer instanceof Promise)) return deliver(block, query, receivedAtMs, answer, io.out, io.outAt);
     } catch (error) {
-      answer = panic(block, error);
+      return deliver(block, query, receivedAtMs, panic(block, error), io.out, io.outAt);
     }
-    if (!(answer instanceof Promise)) return deliver(block, query, receivedAtMs, answer, io.out, io.outAt);
-    return answer
-      .catch((error: unknown) => panic(block, error))
-      .then((settled) => {
-        const length = deliver(block, query, receivedAtMs, settled, scratch, 0);
-        return length === 0 ? undefined : scratch.slice(0, length);
-      });
+    const send = (settled: Answer): Uint8Array | undefined => {
+      const length = deliver(block, query, receivedAtMs, settled, scratch, 0);
+      return length === 0 ? undefined : scratch.slice(0, length);
+    };
+    return answer.then(send).catch((error: unknown) => send(panic(block, error)));
   }
 
   function deliver(block: Block, query: Query, receivedAtMs: number, answer: Answer, out: Uint8Array, outAt: number): number {
@@ -155,9 +154,20 @@ export function createResponder(options: ResponderOptions): Responder {
       answerCount: answer.answer.length,
       ...(answer.error !== undefined && { error: answer.error }),
     };
-    for (const observe of block.observers) observe(query, sent);
-    if (sent.error !== undefined) for (const observe of block.errorObservers) observe(query, sent);
+    tell(block.observers, block, query, sent);
+    if (sent.error !== undefined) tell(block.errorObservers, block, query, sent);
     return length;
+  }
+
+  // The answer is made: what an observer throws must not take it back.
+  function tell(observers: Block["observers"], block: Block, query: Query, sent: Sent): void {
+    for (const observe of observers) {
+      try {
+        observe(query, sent);
+      } catch (error) {
+        panic(block, error);
+      }
+    }
   }
 
   function panic(block: Block, error: unknown): Reply {

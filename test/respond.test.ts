@@ -126,6 +126,30 @@ describe("what a plugin does", () => {
     });
   }
 
+  for (const [what, handle] of [
+    ["undefined", () => undefined],
+    ["undefined later", async () => undefined],
+    ["a thenable that is no Promise", () => ({ then: (): void => undefined })],
+    ["a reply with a record that is none", () => ({ ...emptyReply(Rcodes.NOERROR, "x"), answer: [{}] })],
+  ] as [string, () => unknown][]) {
+    it(`SERVFAIL, counted, when it gives ${what}`, async () => {
+      const { responder, metrics } = setting([block(".", [plugin("culprit", handle as Handler)])]);
+      expect((await ask(responder, {}))?.rcode).to.equal(Rcodes.SERVFAIL);
+      expect(total(metrics, "coredns_panics_total")).to.equal(1);
+    });
+  }
+
+  it("the answer is sent, and the fault counted, when an observer throws", async () => {
+    const observers = [
+      (): never => {
+        throw new Error("boom");
+      },
+    ];
+    const { responder, metrics } = setting([block(".", [plugin("a", says(Rcodes.NXDOMAIN))], { observers })]);
+    expect((await ask(responder, {}))?.rcode).to.equal(Rcodes.NXDOMAIN);
+    expect(total(metrics, "coredns_panics_total")).to.equal(1);
+  });
+
   it("nothing is sent for DROP, at once or later", async () => {
     expect(await ask(setting([block(".", [plugin("a", () => DROP)])]).responder, {})).to.equal(undefined);
     expect(await ask(setting([block(".", [plugin("a", async (): Promise<Answer> => DROP)])]).responder, {})).to.equal(undefined);

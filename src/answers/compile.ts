@@ -36,6 +36,13 @@ const AT_ONCE = 250;
 /** How long a slice of a large change may hold the loop. */
 const SLICE_MS = 5;
 
+// A zone with what the table needs of its block; its position is the table's zone index.
+interface PublishedZone {
+  readonly zone: Zone;
+  readonly owner: string;
+  readonly udpSize: number;
+}
+
 // The zones that one plugin of a block publishes.
 interface Publisher {
   readonly owner: string;
@@ -57,7 +64,7 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
   const blockByZone = new Map<Name, number>();
   for (const [index, { zone }] of served.entries()) if (!blockByZone.has(zone)) blockByZone.set(zone, index);
   const published = publish(served);
-  const zones: { readonly zone: Zone; readonly owner: string; readonly udpSize: number }[] = [];
+  const zones: PublishedZone[] = [];
   for (const { publishers, udpSize } of new Set(published)) {
     for (const { owner, zones: own } of publishers) for (const zone of own) zones.push({ zone, owner, udpSize });
   }
@@ -74,7 +81,7 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
     zoneOwner: (zone) => zones[zone]?.owner ?? "",
     start() {
       if (subscriptions.length > 0) return;
-      for (const { zone } of zones) subscriptions.push(zone.subscribe(change));
+      for (const [index, { zone }] of zones.entries()) subscriptions.push(zone.subscribe((names) => change(index, names)));
       unlisted = allNames(blockByZone.keys(), zones);
       describeZones();
       schedule();
@@ -85,23 +92,25 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
       unlisted = undefined;
       if (scheduled !== undefined) clearImmediate(scheduled);
       scheduled = undefined;
+      for (const resolve of whenIdle.splice(0)) resolve();
     },
     idle: () => (scheduled === undefined ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
   };
 
-  function change(names: Iterable<Name>): void {
+  function change(index: number, names: Iterable<Name>): void {
     const changed = [...names];
     if (scheduled === undefined && changed.length <= AT_ONCE) {
       for (const name of changed) compile(name);
-      describeZones();
+      describeZone(index);
       return;
     }
     for (const name of changed) {
       if (table.has(name)) table.put(name, ASK_CHAIN);
       queue.add(name);
     }
+    if (scheduled !== undefined) return describeZone(index);
     schedule();
-    describeZones();
+    describeZones(); // none is complete from here on
   }
 
   function schedule(): void {
@@ -190,18 +199,20 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
 
   // A zone's part in negative answers. It is complete only while nothing waits to be compiled.
   function describeZones(): void {
+    for (const index of zones.keys()) describeZone(index);
+  }
+
+  function describeZone(index: number): void {
+    const { zone, udpSize } = zones[index] as PublishedZone;
+    const soa = zone.ready ? zone.soa() : undefined;
     const settled = scheduled === undefined && unlisted === undefined && isListed;
-    for (const [index, { zone, owner, udpSize }] of zones.entries()) {
-      const soa = zone.ready ? zone.soa() : undefined;
-      table.setZone(index, {
-        apex: zone.apex,
-        ...(soa === undefined ? { soa: undefined, soaPointers: [], soaLabels: [] } : encoder.soa(zone.apex, soa)),
-        complete: settled && zone.ready && zone.complete,
-        namesNearest: zone.namesNearest ?? false,
-        udpSize,
-        by: owner,
-      });
-    }
+    table.setZone(index, {
+      apex: zone.apex,
+      ...(soa === undefined ? { soa: undefined, soaPointers: [], soaLabels: [] } : encoder.soa(zone.apex, soa)),
+      complete: settled && zone.ready && zone.complete,
+      namesNearest: zone.namesNearest ?? false,
+      udpSize,
+    });
   }
 }
 

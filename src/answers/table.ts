@@ -3,10 +3,10 @@
 // so that moving the memory into SharedArrayBuffers and the readers into threads changes only how memory is had.
 //
 //   slots  Int32Array, open addressing by the hash of the name:  0 = never used, -1 = deleted, else entry unit
-//   arena  chunks of 4 MiB, entries at multiples of 16 bytes, freed entries kept by size for reuse:
+//   arena  chunks of 4 MiB, entries at multiples of 16 bytes, freed entries kept by size class for reuse:
 //
-//     0        4       6      7         8        9         10       12
-//     │ hash   │ flags │ zone │ nameLen │ reason │ answers │ block  │ name… │ answer │ answer │ …
+//     0        4       5        6        8         9         10       12
+//     │ hash   │ flags │ reason │ zone   │ nameLen │ answers │ block  │ name… │ answer │ answer │ …
 //     answer:  │ type 2 │ counts 3×2 │ rotateAt 2 │ rotateCount 2 │ rotateSize 2 │ bodyLen 2 │ body… │
 //
 //   body  everything behind the question: its compression pointers are right because the entry's name is the
@@ -31,11 +31,11 @@ export const Outcomes = {
 } as const;
 export type Outcome = (typeof Outcomes)[keyof typeof Outcomes];
 
-/** Wire question → wire answer; one writer, many readers. Contract: test/contracts/table-is-chain.ts. */
+/** Wire question → wire answer; one writer, many readers. Contract: test/contracts/table-is-chain.test.ts. */
 export interface AnswerTable {
   /**
    * Answers the question that readQuestion() found in `io`. On HIT sets `length`, `rcode`, `replyFlags`,
-   * `answerCount`, `block` and `by` of the reading in `hit`.
+   * `answerCount`, `block` and `zone` in `hit`.
    */
   answer(io: Exchange, hit: Hit): Outcome;
 }
@@ -100,8 +100,6 @@ export interface CompiledZone {
   readonly namesNearest: boolean;
   /** Size of our OPT record and bound of UDP answers in the server block. */
   readonly udpSize: number;
-  /** The plugin that the zone belongs to. */
-  readonly by: string;
 }
 
 const UNIT_BYTES = 16; // entries are reused by size; the mean loss is half a unit
@@ -153,9 +151,9 @@ export class MemoryTable implements AnswerTable {
     if (unit === FREE) return this.#answerMissing(io, hit);
     const view = this.#views[(unit / UNITS_PER_CHUNK) | 0] as DataView;
     let at = (unit % UNITS_PER_CHUNK) * UNIT_BYTES;
-    const flags = view.getUint16(at + 4);
+    const flags = view.getUint8(at + 4);
     if ((flags & FLAG_ASK_CHAIN) !== 0) return Outcomes.ASK_CHAIN;
-    hit.zone = view.getUint8(at + 6);
+    hit.zone = view.getUint16(at + 6);
     hit.block = view.getUint16(at + 10);
     let left = view.getUint8(at + 9);
     at += ENTRY_HEAD + io.nameLength;
@@ -201,7 +199,7 @@ export class MemoryTable implements AnswerTable {
     return this.#find(wire, 0, wire.length, this.#hash(wire)) !== FREE;
   }
 
-  /** Replaces a zone's part in negative answers. Indexes 0–255. */
+  /** Replaces a zone's part in negative answers. Indexes 0–65,535. */
   setZone(index: number, zone: CompiledZone): void {
     this.#zones[index] = zone;
   }
@@ -253,12 +251,12 @@ export class MemoryTable implements AnswerTable {
       if (unit === FREE) continue;
       const view = this.#views[(unit / UNITS_PER_CHUNK) | 0] as DataView;
       const at = (unit % UNITS_PER_CHUNK) * UNIT_BYTES;
-      if ((view.getUint16(at + 4) & FLAG_OPEN_BELOW) !== 0) return Outcomes.ASK_CHAIN;
-      hit.zone = view.getUint8(at + 6);
+      if ((view.getUint8(at + 4) & FLAG_OPEN_BELOW) !== 0) return Outcomes.ASK_CHAIN;
+      hit.zone = view.getUint16(at + 6);
       hit.block = view.getUint16(at + 10);
       const zone = this.#zones[hit.zone] as CompiledZone;
       if (!zone.complete || (zone.namesNearest && io.edns)) return Outcomes.ASK_CHAIN;
-      return this.#sendNegative(io, hit, Rcodes.NXDOMAIN, view.getUint8(at + 8));
+      return this.#sendNegative(io, hit, Rcodes.NXDOMAIN, view.getUint8(at + 5));
     }
     return Outcomes.ASK_CHAIN;
   }
@@ -371,7 +369,7 @@ export class MemoryTable implements AnswerTable {
     const chunk = (unit / UNITS_PER_CHUNK) | 0;
     const view = this.#views[chunk] as DataView;
     const at = (unit % UNITS_PER_CHUNK) * UNIT_BYTES;
-    if (view.getInt32(at) !== hash || view.getUint8(at + 7) !== end - from) return false;
+    if (view.getInt32(at) !== hash || view.getUint8(at + 8) !== end - from) return false;
     const bytes = this.#chunks[chunk] as Uint8Array;
     for (let index = from, other = at + ENTRY_HEAD; index < end; index++, other++) {
       if (bytes[other] !== name[index]) return false;
@@ -391,10 +389,10 @@ export class MemoryTable implements AnswerTable {
     let flags = compiled.askChain ? FLAG_ASK_CHAIN : 0;
     if (compiled.openBelow) flags |= FLAG_OPEN_BELOW;
     if (compiled.partial) flags |= FLAG_PARTIAL;
-    view.setUint16(at + 4, flags);
-    view.setUint8(at + 6, compiled.zone);
-    view.setUint8(at + 7, wire.length);
-    view.setUint8(at + 8, this.#reasonIndex(compiled.reasonBelow));
+    view.setUint8(at + 4, flags);
+    view.setUint16(at + 6, compiled.zone);
+    view.setUint8(at + 8, wire.length);
+    view.setUint8(at + 5, this.#reasonIndex(compiled.reasonBelow));
     view.setUint8(at + 9, compiled.answers.length);
     view.setUint16(at + 10, compiled.block);
     bytes.set(wire, at + ENTRY_HEAD);
@@ -423,7 +421,7 @@ export class MemoryTable implements AnswerTable {
   }
 
   #allocate(bytes: number): number {
-    const units = Math.ceil(bytes / UNIT_BYTES);
+    const units = sizeClass(Math.ceil(bytes / UNIT_BYTES));
     const reused = this.#freeUnits[units]?.pop();
     if (reused !== undefined) return reused;
     if (this.#nextUnit + units > this.#chunks.length * UNITS_PER_CHUNK) this.#addChunk();
@@ -444,9 +442,9 @@ export class MemoryTable implements AnswerTable {
     let at = (unit % UNITS_PER_CHUNK) * UNIT_BYTES;
     const start = at;
     let left = view.getUint8(at + 9);
-    at += ENTRY_HEAD + view.getUint8(at + 7);
+    at += ENTRY_HEAD + view.getUint8(at + 8);
     for (; left > 0; left--) at += ANSWER_HEAD + view.getUint16(at + 14);
-    const units = Math.ceil((at - start) / UNIT_BYTES);
+    const units = sizeClass(Math.ceil((at - start) / UNIT_BYTES));
     (this.#freeUnits[units] ??= []).push(unit);
   }
 
@@ -464,6 +462,14 @@ export class MemoryTable implements AnswerTable {
     this.#slots = slots;
     this.#deleted = 0;
   }
+}
+
+// Small entries keep their own size; above 16 units there are four classes to each doubling, so that an entry that
+// grows record by record leaves few sizes behind, and at most a fifth of an entry is unused.
+function sizeClass(units: number): number {
+  if (units <= 16) return units;
+  const step = 2 ** (Math.floor(Math.log2(units)) - 2);
+  return Math.ceil(units / step) * step;
 }
 
 // FNV-1a's step with a per-process seed; names are compared in full, so a collision costs time only.

@@ -30,6 +30,11 @@ const COREFILES = {
     }
     loadbalance
   }`,
+  "a reverse zone in 264 parts": `. {
+    kubernetes cluster.local 172.16.0.0/12 10.0.0.0/9 10.128.0.0/9 fd00::/8 {
+      pods disabled
+    }
+  }`,
   "several blocks, whole reverse zone, endpoint pod names": `. {
     whoami
   }
