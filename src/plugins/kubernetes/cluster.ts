@@ -52,7 +52,7 @@ export interface Cluster {
   services(): Iterable<Service>;
   /** Published endpoints; none for an ExternalName. */
   published(service: Service): Iterable<Published>;
-  /** Those with this label. Costs no more than a walk: an SRV answer asks it for each of its targets. */
+  /** Those with this label. */
   publishedAs(service: Service, label: string): Published[];
   /** Why there is nothing at a Service's name; undefined where there is. */
   absence(service: Service): string | undefined;
@@ -107,14 +107,12 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
     },
     published,
     publishedAs(service, label) {
-      const addresses = undashed(label);
       const found: Published[] = [];
       for (const { endpoints, ports } of slicesOf(service)) {
         for (const endpoint of endpoints) {
           if (!endpoint.ready) continue;
           for (const address of endpoint.addresses) {
-            const own = ownLabel(endpoint, endpointPodNames);
-            if (own === undefined ? addresses.includes(address) : own === label) found.push({ address, label, ports });
+            if (labelOf(endpoint, address) === label) found.push({ address, label, ports });
           }
         }
       }
@@ -283,18 +281,9 @@ function addPorts(labels: Set<string>, ports: readonly { readonly name: string; 
 
 /** An endpoint's label below its Service: hostname, its Pod's name if asked for, or the address with dashes. */
 export function endpointLabel(endpoint: Endpoint, address: string, podNames: boolean): string {
-  return ownLabel(endpoint, podNames) ?? dashed(address);
-}
-
-function ownLabel({ hostname, podName }: Endpoint, podNames: boolean): string | undefined {
+  const { hostname, podName } = endpoint;
   if (hostname !== undefined && LABEL.test(hostname)) return hostname;
-  return podNames && podName !== undefined && LABEL.test(podName) ? podName : undefined;
-}
-
-// The addresses that dashed() makes this label of.
-function undashed(label: string): string[] {
-  const v6 = label.replaceAll("-", ":");
-  return [label.replaceAll("-", "."), v6, ...(v6.endsWith(":0") ? [v6.slice(0, -1)] : [])];
+  return podNames && podName !== undefined && LABEL.test(podName) ? podName : dashed(address);
 }
 
 /** An address as a label: dots and colons become dashes, and an end in `::` gets the `0` that a label needs. */

@@ -9,6 +9,7 @@ import { DROP, EdeCodes, emptyReply, Rcodes, type Query } from "../../dns/messag
 import { isWithin, ROOT, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
 import { NdotsError, type Position } from "../../errors.ts";
+import { DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR } from "../../registry/cluster-ips.ts";
 import { manifestsSource } from "../../registry/manifests.ts";
 import type { Registry, Source } from "../../registry/registry.ts";
 import { isReverse } from "../../dns/reverse.ts";
@@ -22,9 +23,6 @@ import { kubernetesZone } from "./zone.ts";
 const NAME = "kubernetes";
 /** CoreDNS's default. */
 const DEFAULT_TTL_SECONDS = 5;
-/** kubeadm's Pods, and a small range of Services. */
-const DEFAULT_SERVICE_CIDR = ["10.0.0.0/16"];
-const DEFAULT_POD_CIDR = ["10.244.0.0/16"];
 const NOT_SYNCED = "the cluster's objects have not been read yet";
 
 const plugin: Plugin<KubernetesOptions> = definePlugin({ name: NAME, syntax, setup });
@@ -101,8 +99,8 @@ function registryFor(options: KubernetesOptions, host: Host, at: Position): Regi
   const source = {
     paths: manifests.paths.map((path) => resolve(folder, path)),
     namespace: manifests.namespace,
-    serviceCidr: options.service_cidr ?? DEFAULT_SERVICE_CIDR,
-    podCidr: options.pod_cidr ?? DEFAULT_POD_CIDR,
+    serviceCidr: options.service_cidr ?? [DEFAULT_SERVICE_CIDR],
+    podCidr: options.pod_cidr ?? [DEFAULT_POD_CIDR],
     ...(options.state === undefined ? {} : { state: resolve(folder, options.state) }),
     pods: options.pods === "verified" ? "keep" : "drop",
   } as const;

@@ -201,7 +201,7 @@ describe("kubernetes: headless Services", () => {
       {
         rule: "slices of one Service are one set, each address once",
         ask: "db.default.svc.cluster.local. A",
-        gives: ["db.default.svc.cluster.local. 5 IN A 192.0.2.1", "db.default.svc.cluster.local. 5 IN A 192.0.2.2"],
+        gives: [1, 2, 9].map((last) => `db.default.svc.cluster.local. 5 IN A 192.0.2.${last}`),
       },
       {
         rule: "one hostname in two slices has both addresses",
@@ -217,6 +217,18 @@ describe("kubernetes: headless Services", () => {
           "additional a.db.default.svc.cluster.local. 5 IN A 192.0.2.1",
           "additional a.db.default.svc.cluster.local. 5 IN A 192.0.2.2",
         ],
+      },
+      {
+        rule: "a dot inside a label is no dash",
+        ask: "2001\\.db8\\.\\.0.db.default.svc.cluster.local. AAAA",
+        gives: NXDOMAIN,
+      },
+      { rule: "a colon inside a label is no dash", ask: "2001:db8::.db.default.svc.cluster.local. AAAA", gives: NXDOMAIN },
+      { rule: "a dot inside an IPv4 label is no dash", ask: "192\\.0\\.2\\.9.db.default.svc.cluster.local. A", gives: NXDOMAIN },
+      {
+        rule: "an endpoint without a hostname is called after its address",
+        ask: "192-0-2-9.db.default.svc.cluster.local. A",
+        gives: ["192-0-2-9.db.default.svc.cluster.local. 5 IN A 192.0.2.9"],
       },
       {
         rule: "an IPv6 label that would end in a dash gets a 0",
@@ -236,6 +248,7 @@ describe("kubernetes: headless Services", () => {
         ],
         ports: [{ name: "sql", protocol: "TCP", port: 2 }],
       }),
+      slice({ service: "db", name: "db-9", endpoints: [{ addresses: ["192.0.2.9"], ready: true }] }),
       slice({ service: "db", name: "db-6", addressType: "IPv6", endpoints: [{ addresses: ["2001:db8::"], ready: true }] }),
     ],
   );
