@@ -39,7 +39,7 @@ export function lookup(zone: Zone, qname: Name, qtype: RRType): Lookup {
     return target.kind === "ask" ? target : { ...target, answer: [cname, ...target.answer] };
   }
   const rrset = rrsetOf(node, qtype);
-  if (rrset !== undefined) return { kind: "answer", answer: [rrset], additional: additionalTo(zone, rrset) };
+  if (rrset !== undefined) return { kind: "answer", answer: [rrset], additional: additionalTo(zone, node, rrset) };
   if (cname !== undefined) return { kind: "cname", answer: [cname], target: nameAt(cname.rdata[0] as Rdata, 0) };
   return node.partial === true ? { kind: "ask" } : { kind: "nodata", answer: NONE, zone };
 }
@@ -96,11 +96,12 @@ const TARGET_AT: ReadonlyMap<RRType, number> = new Map([
   [RRTypes.SRV, 6],
 ]);
 
-/** Addresses of the names in an rrset, as far as the zone holds them (RFC 1034 §4.3.2 step 6, RFC 2782). */
-export function additionalTo(zone: Zone, rrset: RecordSet): readonly RecordSet[] {
+// Addresses of the names in an rrset of the node, as far as the zone holds them (RFC 1034 §4.3.2 step 6, RFC 2782).
+function additionalTo(zone: Zone, node: Node, rrset: RecordSet): readonly RecordSet[] {
   const at = TARGET_AT.get(rrset.type);
   if (at === undefined) return NONE;
   const targets = new Set(rrset.rdata.map((rdata) => nameAt(rdata, at)));
+  if (node.addressesOf !== undefined) return node.addressesOf(targets);
   const found: RecordSet[] = [];
   for (const target of targets) {
     if (!isWithin(target, zone.apex)) continue;

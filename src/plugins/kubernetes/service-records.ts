@@ -16,6 +16,8 @@ export interface ServiceRecords {
   atEndpoint(owner: Name, service: Service, label: string): RecordSet[];
   /** At `_port._proto` (2.3.2, 2.4.2), labels without underscores; none: no such port. `base` is the Service's name. */
   atPort(owner: Name, base: Name, service: Service, port: string, protocol: string): RecordSet[];
+  /** A and AAAA at endpoints' names, as atEndpoint() has them: one walk for all, where an SRV answer may have thousands. */
+  atTargets(base: Name, service: Service, targets: Iterable<Name>): RecordSet[];
 }
 
 /** One SRV record to be; equal ones are dropped before weights are given. */
@@ -65,6 +67,15 @@ export function createServiceRecords(cluster: Cluster, ttl: number): ServiceReco
         if (ports.length > 0) found.push({ ...endpoint, ports });
       }
       return ofEndpoints(owner, base, found);
+    },
+
+    atTargets(base, service, targets) {
+      const addresses = new Map<Name, string[]>(Array.from(targets, (target) => [target, []]));
+      for (const { address, label } of cluster.published(service)) {
+        const name = nameBelow(base, label);
+        if (name !== undefined) addresses.get(name)?.push(address);
+      }
+      return Array.from(addresses, ([target, found]) => addressSets(target, ttl, found)).flat();
     },
   };
 

@@ -11,6 +11,7 @@ import { addressToBytes, nameRdata, soaRdata, txtRdata } from "../../dns/rdata.t
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
 import { addressText } from "../../dns/reverse.ts";
 import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
+import type { Service } from "../../registry/objects.ts";
 import type { Cluster, Touched } from "./cluster.ts";
 import { frontOf, type Front } from "./front.ts";
 import { addressSets, createServiceRecords } from "./service-records.ts";
@@ -131,7 +132,7 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     if (absent !== undefined) return first === undefined ? missing(absent) : undefined;
     if (first === undefined) {
       const rrsets = records.atService(name, service);
-      if (service.type !== "ExternalName") return { ...leaf(rrsets, Reasons.endpoint), openBelow: true };
+      if (service.type !== "ExternalName") return { ...leaf(rrsets, Reasons.endpoint), ...targetsOf(name, service), openBelow: true };
       if (rrsets.length === 0) return missing("ExternalName is not a domain name");
       return { ...leaf(rrsets, Reasons.leaf), askChain: true };
     }
@@ -140,7 +141,7 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
       const [port, protocol] = [withoutUnderscore(second), withoutUnderscore(first)];
       if (base === undefined || port === "" || protocol === "") return undefined;
       const rrsets = records.atPort(name, base, service, port, protocol);
-      return rrsets.length === 0 ? undefined : leaf(rrsets, Reasons.leaf);
+      return rrsets.length === 0 ? undefined : { ...leaf(rrsets, Reasons.leaf), ...targetsOf(base, service) };
     }
     // One label may be an endpoint's and an empty non-terminal above ports at once.
     const rrsets = records.atEndpoint(name, service, first);
@@ -151,6 +152,11 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
       return first === protocol ? { ...here, askChain: true } : here;
     }
     return rrsets.length === 0 ? undefined : leaf(rrsets, Reasons.leaf);
+  }
+
+  // The targets of a headless Service's ports are its endpoints.
+  function targetsOf(base: Name, service: Service): Pick<Node, "addressesOf"> {
+    return service.headless ? { addressesOf: (targets) => records.atTargets(base, service, targets) } : {};
   }
 
   function podNode(name: Name, [namespace, label, ...more]: readonly string[]): Node | undefined {

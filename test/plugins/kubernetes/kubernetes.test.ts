@@ -4,12 +4,15 @@
 import { expect } from "chai";
 import { emptyReply, type Reply } from "../../../src/dns/message.ts";
 import type { Next } from "../../../src/plugin.ts";
-import { createRegistry } from "../../../src/registry/registry.ts";
+import { createRegistry, type Registry } from "../../../src/registry/registry.ts";
 import { AT, fakeHost, query, readDirective, setUp } from "../../helpers/fake-host.ts";
 import kubernetes from "../../../src/plugins/kubernetes/kubernetes.ts";
 import { createNearestNames } from "../../../src/plugins/kubernetes/nearest.ts";
 import { createCluster } from "../../../src/plugins/kubernetes/cluster.ts";
-import { parseName } from "../../../src/dns/name.ts";
+import { lookup } from "../../../src/dns/lookup.ts";
+import { parseName, readName } from "../../../src/dns/name.ts";
+import { RRTypes } from "../../../src/dns/records.ts";
+import { kubernetesZone } from "../../../src/plugins/kubernetes/zone.ts";
 import { CLUSTER, serving, service, slice, SOA, upserts } from "./fixture.ts";
 
 const NXDOMAIN = ["NXDOMAIN", `authority ${SOA}`];
@@ -287,6 +290,52 @@ describe("kubernetes: name servers", () => {
     await dns.instance.start?.();
     expect(told).to.deep.equal([parseName("cluster.local"), parseName("ns.dns.cluster.local")]);
   });
+});
+
+describe("kubernetes: large headless Services", () => {
+  const slices = Array.from({ length: 20 }, (_, index) =>
+    slice({
+      service: "db",
+      name: `db-${index}`,
+      // Every fourth has a hostname that it shares with endpoints of other slices, which may have another port.
+      endpoints: Array.from({ length: 20 }, (__, at) => ({
+        addresses: [`10.244.${index}.${at}`, ...(at % 3 === 0 ? [`fd00::${index}:${at}`] : [])],
+        ready: at % 5 !== 0,
+        ...(at % 4 === 0 ? { hostname: `h-${at}` } : {}),
+      })),
+      ports: [{ name: index % 2 === 0 ? "sql" : "admin", protocol: "TCP", port: 1 }],
+    }),
+  );
+  for (const asked of ["db", "_sql._tcp.db"]) {
+    it(`the addresses of SRV's targets are those at their names, found without a walk for each: ${asked}`, () => {
+      const registry = createRegistry();
+      registry.apply(...upserts(service({ name: "db", headless: true }), ...slices));
+      let walks = 0;
+      const counted: Registry = Object.assign(Object.create(registry) as Registry, {
+        slices: (...at: Parameters<Registry["slices"]>) => {
+          walks++;
+          return registry.slices(...at);
+        },
+      });
+      const cluster = kubernetesZone({
+        cluster: createCluster(counted),
+        apex: parseName("cluster.local"),
+        ttl: 5,
+        pods: "disabled",
+        reasons: "off",
+        complete: true,
+        ownAddresses: () => [],
+      });
+      const found = lookup(cluster, parseName(`${asked}.${zone}`), RRTypes.SRV);
+      if (found.kind !== "answer") return expect.fail();
+      expect(walks).to.be.below(10);
+      const targets = new Set(found.answer[0]?.rdata.map((rdata) => readName(rdata, 6)?.name ?? expect.fail()));
+      const single = [...targets].flatMap((target) => cluster.node(target)?.rrsets ?? []);
+      expect(found.additional).to.deep.equal(single.filter(({ type }) => type !== RRTypes.SRV));
+      expect(found.additional).to.have.length.above(100);
+      return undefined;
+    });
+  }
 });
 
 describe("kubernetes: reasons", () => {
