@@ -8,11 +8,13 @@ import type { Cluster } from "./cluster.ts";
 
 /** Look-ups in a second; beyond them the constant text has to do. */
 const MAX_PER_SECOND = 200;
+/** Services that the look-ups of a second walk over: 1 ms. */
+const MAX_WALKED_PER_SECOND = 20_000;
 /** Names that are compared in one look-up. */
 const MAX_CANDIDATES = 256;
 /** Answers that are remembered until the next change. */
 const MAX_REMEMBERED = 1024;
-/** EDE texts of ours never make a reply grow by more. */
+/** EDE texts of ours never make a reply grow by more; a name that does not fit is left out, for half a name is none. */
 const MAX_TEXT_BYTES = 64;
 
 export interface NearestNames {
@@ -26,19 +28,21 @@ export function createNearestNames(cluster: Cluster, now: () => number = Date.no
   cluster.subscribe(() => remembered.clear());
   let second = 0;
   let lookUps = 0;
+  let walked = 0;
   return {
     explain(apex, qname, reason) {
       let found = remembered.get(qname);
       if (found === undefined) {
         const current = Math.floor(now() / 1000);
-        if (current !== second) lookUps = 0;
+        if (current !== second) lookUps = walked = 0;
         second = current;
-        if (lookUps >= MAX_PER_SECOND) return reason;
+        if (lookUps >= MAX_PER_SECOND || walked >= MAX_WALKED_PER_SECOND) return reason;
         lookUps++;
         found = nearestTo(labelsBelow(qname, apex) ?? []) ?? "";
-        remembered.set(qname, found);
+        if (walked <= MAX_WALKED_PER_SECOND) remembered.set(qname, found); // else the walk was cut short
       }
-      return found === "" ? reason : `${reason}; nearest: ${found}`.slice(0, MAX_TEXT_BYTES);
+      const text = `${reason}; nearest: ${found}`;
+      return found === "" || Buffer.byteLength(text) > MAX_TEXT_BYTES ? reason : text;
     },
   };
 
@@ -56,7 +60,10 @@ export function createNearestNames(cluster: Cluster, now: () => number = Date.no
   }
 
   function* servicesIn(namespace: string): Generator<string> {
-    for (const service of cluster.services()) if (service.namespace === namespace) yield service.name;
+    for (const service of cluster.registry.services()) {
+      if (++walked > MAX_WALKED_PER_SECOND) return;
+      if (service.namespace === namespace && cluster.service(namespace, service.name) !== undefined) yield service.name;
+    }
   }
 }
 

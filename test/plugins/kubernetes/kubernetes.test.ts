@@ -363,17 +363,54 @@ describe("kubernetes: reasons", () => {
     });
   }
 
-  it("nearest names are cut to 64 bytes, remembered until a change, and bounded to 200 a second", () => {
+  it("a nearest name that would not fit in 64 bytes is left out, not cut", () => {
     const registry = createRegistry();
-    const long = "a".repeat(60);
+    const fits = "b".repeat(64 - "no such Service; nearest: .default".length);
+    registry.apply(...upserts(service({ name: "a".repeat(60) }), service({ name: fits })));
+    const names = createNearestNames(createCluster(registry), () => 0);
+    const explain = (label: string) =>
+      names.explain(parseName("cluster.local"), parseName(`${label}.default.svc.cluster.local`), "no such Service");
+    expect(explain("a".repeat(59))).to.equal("no such Service");
+    expect(explain(`${fits.slice(1)}c`)).to.equal(`no such Service; nearest: ${fits}.default`);
+  });
+
+  it("a second's look-ups walk a bounded number of Services", () => {
+    const registry = createRegistry();
+    const count = 10_000;
+    registry.apply(
+      ...upserts(...Array.from({ length: count }, (_, index) => service({ name: `s-${index}`, namespace: `n-${index % 20}` }))),
+    );
+    let walked = 0;
+    const counted: Registry = Object.assign(Object.create(registry) as Registry, {
+      *services() {
+        for (const each of registry.services()) {
+          walked++;
+          yield each;
+        }
+      },
+    });
+    let now = 0;
+    const names = createNearestNames(createCluster(counted), () => now);
+    walked = 0;
+    const explain = (label: string) => names.explain(parseName("cluster.local"), parseName(`${label}.n-1.svc.cluster.local`), "none");
+    for (let index = 0; index < 200; index++) explain(`z-${index}`);
+    expect(walked).to.be.within(count, 3 * count);
+    expect(explain("s-1x")).to.equal("none");
+    now = 1000;
+    expect(explain("s-1x")).to.equal("none; nearest: s-1.n-1");
+  });
+
+  it("nearest names are remembered until a change, and bounded to 200 a second", () => {
+    const registry = createRegistry();
+    const long = "a".repeat(20);
     registry.apply(...upserts(service({ name: long })));
     let now = 0;
     const names = createNearestNames(createCluster(registry), () => now);
     const apex = parseName("cluster.local");
-    const typo = parseName(`${"a".repeat(59)}.default.svc.cluster.local`);
-    expect(names.explain(apex, typo, "no such Service")).to.equal(`no such Service; nearest: ${long}`.slice(0, 64));
+    const typo = parseName(`${"a".repeat(19)}.default.svc.cluster.local`);
+    expect(names.explain(apex, typo, "no such Service")).to.equal(`no such Service; nearest: ${long}.default`);
     for (let index = 0; index < 199; index++) names.explain(apex, parseName(`n-${index}.default.svc.cluster.local`), "no such Service");
-    const late = parseName(`${"a".repeat(58)}.default.svc.cluster.local`);
+    const late = parseName(`${"a".repeat(18)}.default.svc.cluster.local`);
     expect(names.explain(apex, late, "no such Service")).to.equal("no such Service");
     expect(names.explain(apex, typo, "no such Service")).to.include("nearest");
     now = 1000;
