@@ -48,10 +48,10 @@ export function buildQuery(name: string, type: string): Uint8Array {
   return message;
 }
 
-/** Reads an answer; throws NDOTS_ERR_USAGE if it is none. */
+/** Reads an answer; throws NDOTS_ERR_NO_ANSWER if it is none. */
 export function readResult(message: Uint8Array): Result {
   const decoded = decodeMessage(message);
-  if (decoded === undefined) throw new NdotsError("NDOTS_ERR_USAGE", `the answer of ${message.length} bytes is no DNS message`);
+  if (decoded === undefined) throw new NdotsError("NDOTS_ERR_NO_ANSWER", `the answer of ${message.length} bytes is no DNS message`);
   const { flags, rcode, answer, authority, additional, edns } = decoded;
   return {
     rcode: rcodeName(rcode),
@@ -90,14 +90,14 @@ export interface ServerAddress {
   readonly port: number;
 }
 
-/** Sends a query to a server and waits for the answer. Rejects with NDOTS_ERR_USAGE when none comes in time. */
+/** Sends a query to a server and waits for the answer. Rejects with NDOTS_ERR_NO_ANSWER when none comes in time. */
 export async function ask(server: ServerAddress, name: string, type: string, options: AskOptions = {}): Promise<Result> {
   const { transport = "udp", timeoutMs = 5_000 } = options;
   const query = buildQuery(name, type);
   const signal = AbortSignal.timeout(timeoutMs);
   const answer = await (transport === "udp" ? askUdp(server, query, signal) : askTcp(server, query, signal)).catch((cause: unknown) => {
     const reason = signal.aborted ? `no answer within ${timeoutMs} ms` : (cause as Error).message;
-    throw new NdotsError("NDOTS_ERR_USAGE", `${server.address}:${server.port}: ${reason}`, { cause });
+    throw new NdotsError("NDOTS_ERR_NO_ANSWER", `${server.address}:${server.port}: ${reason}`, { cause });
   });
   return readResult(answer);
 }

@@ -1,10 +1,12 @@
 // The library: a cluster's DNS server inside a program, most often an integration test. No globals, no signal
 // handlers, no output unless a log is given; any number of servers side by side.
 
+import { existsSync } from "node:fs";
 import { buildQuery, readResult, type Result, type ServerAddress } from "./client.ts";
 import { NdotsError, type Finding } from "./errors.ts";
 import { silentLog, type Log } from "./log.ts";
 import { serviceEnvironment } from "./registry/service-env.ts";
+import type { Plugin } from "./plugin.ts";
 import type { Registry } from "./registry/registry.ts";
 import { createServer } from "./server.ts";
 
@@ -30,6 +32,8 @@ export interface StartOptions {
   readonly address?: string;
   /** Reject if a manifest is wrong, instead of serving the rest. */
   readonly strict?: boolean;
+  /** Plugins of your own, for directives in `corefile`; they meet a query before ndots' own. See `ndots/plugin`. */
+  readonly plugins?: readonly Plugin<unknown>[];
   /** Nothing is written without it. */
   readonly log?: Log;
 }
@@ -64,26 +68,40 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     throw new NdotsError("NDOTS_ERR_USAGE", "give corefile or manifests, not both: a Corefile names its manifests itself");
   }
   const paths = manifests === undefined ? [] : typeof manifests === "string" ? [manifests] : manifests;
+  const { port = 0 } = options;
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new NdotsError("NDOTS_ERR_USAGE", `port must be 0–65535, found ${port}`);
+  }
+  for (const path of paths) {
+    if (typeof path !== "string" || !existsSync(path))
+      throw new NdotsError("NDOTS_ERR_USAGE", `manifests: there is no file or folder "${path}"`);
+  }
   const server = await createServer({
     corefile: corefile ?? corefileFor(zone, paths),
     file,
-    port: options.port ?? 0,
+    port,
     address: options.address ?? "127.0.0.1",
     embedded: true,
     strict: options.strict ?? false,
     env: process.env,
+    ...(options.plugins !== undefined && { plugins: options.plugins }),
     log,
   });
   const addresses = server.addresses.map(({ address, port }) => ({ address, port }));
-  const close = (): Promise<void> => server.stop("now");
+  let closed = false;
+  const close = (): Promise<void> => {
+    closed = true;
+    return server.stop("now");
+  };
   return {
     address: addresses[0] as ServerAddress,
     addresses,
     registry: server.registry,
     findings: server.findings,
     async query(name, type = "A") {
+      if (closed) throw new NdotsError("NDOTS_ERR_CLOSED", "query() after close()");
       const answer = await server.ask(buildQuery(name, type), "tcp");
-      if (answer === undefined) throw new NdotsError("NDOTS_ERR_CLOSED", "the server gave no answer");
+      if (answer === undefined) throw new NdotsError("NDOTS_ERR_NO_ANSWER", `a plugin drops ${name} ${type}`);
       return readResult(answer);
     },
     env: (namespace) => Object.fromEntries(serviceEnvironment(server.registry, namespace)),

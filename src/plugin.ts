@@ -97,7 +97,39 @@ export interface Host {
   report(finding: Finding): void;
 }
 
-/** Gives a plugin's options their type from its syntax table. */
+/**
+ * Gives a plugin's options their type from its syntax table.
+ * @example
+ * export default definePlugin({
+ *   name: "refuse",
+ *   syntax: directive({ args: zones({ min: 1 }) }),
+ *   setup: ({ args }) => ({
+ *     handle: (query, next) => (args.some((zone) => isWithin(query.qname, zone)) ? emptyReply(Rcodes.REFUSED, "refuse") : next(query)),
+ *   }),
+ * });
+ */
 export function definePlugin<Options>(plugin: Plugin<Options>): Plugin<Options> {
   return plugin;
 }
+
+// What a plugin is written with: this module is all that `ndots/plugin` offers.
+export {
+  directive,
+  each,
+  none,
+  once,
+  one,
+  args,
+  optional,
+  rest,
+  zones,
+  type Syntax,
+  type Shape,
+  type Property,
+} from "./config/directive.ts";
+export { cidr, goDuration, integer, oneOf, word, type ArgType } from "./config/arguments.ts";
+export { DROP, EdeCodes, emptyReply, Flags, Rcodes, type Client, type Ede, type Edns, type Query, type Reply } from "./dns/message.ts";
+export { formatName, isWithin, labelsOf, nameBelow, parentOf, parseName, type Name } from "./dns/name.ts";
+export { addressRdata, nameRdata, srvRdata, txtRdata } from "./dns/rdata.ts";
+export { RRTypes, type Rdata, type RecordSet, type RRType } from "./dns/records.ts";
+export type { Node, Zone } from "./dns/zone.ts";

@@ -20,6 +20,7 @@ import { udpListener } from "./listeners/udp.ts";
 import type { Log } from "./log.ts";
 import { createMetrics, createServerMetrics, createTraffic, type Metrics, type ServerMetrics } from "./metrics.ts";
 import { readVersion } from "./version.ts";
+import type { Plugin } from "./plugin.ts";
 import { plugins } from "./plugins/index.ts";
 import type { Registry } from "./registry/registry.ts";
 import { createResponder, type Block, type Responder } from "./respond.ts";
@@ -29,6 +30,8 @@ export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | 
   readonly log: Log;
   /** A manifest that is wrong at start ends the start. */
   readonly strict: boolean;
+  /** Plugins beyond ndots' own; they meet a query before them, in this order. */
+  readonly plugins?: readonly Plugin<unknown>[];
   /** `off` answers everything through the plugin chain (`on`). For tests: both must say the same. */
   readonly table?: "on" | "off";
 }
@@ -75,7 +78,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const { log } = options;
   const metrics = createMetrics();
   const http = createHttpServers(log);
-  const setup = await setUp({ ...options, plugins, metrics, addRoute: (route) => http.add(route) });
+  const setup = await setUp({ ...options, plugins: withOwn(options.plugins), metrics, addRoute: (route) => http.add(route) });
   for (const finding of setup.findings) log.warning(formatFinding(finding));
   const foundAtStart: Finding[] = [];
   setup.onFinding = (finding) => {
@@ -161,7 +164,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 /** Reads and sets up a configuration and loads its sources once, without opening a socket: all that is to be said of it. */
 export async function checkConfiguration(options: Omit<ServerOptions, "strict">): Promise<readonly Finding[]> {
   try {
-    const setup = await setUp({ ...options, plugins, metrics: createMetrics(), addRoute: () => undefined });
+    const setup = await setUp({ ...options, plugins: withOwn(options.plugins), metrics: createMetrics(), addRoute: () => undefined });
     const loading = new AbortController();
     await setup.registries.run(loading.signal);
     loading.abort();
@@ -172,6 +175,10 @@ export async function checkConfiguration(options: Omit<ServerOptions, "strict">)
     if (error instanceof FindingsError) return error.findings;
     throw error;
   }
+}
+
+function withOwn(more: readonly Plugin<unknown>[] = []): ReadonlyMap<string, Plugin<unknown>> {
+  return new Map([...more.map((plugin) => [plugin.name, plugin] as const), ...plugins]);
 }
 
 // Addresses that are served by the same blocks share one table and one responder.

@@ -1,6 +1,7 @@
 // From a Corefile's text to server blocks whose plugins are set up: everything that can be decided without opening
 // a socket. server.ts starts the result; `ndots check` only looks at the findings.
 
+import { setTimeout as delay } from "node:timers/promises";
 import { readBlocks, type PlannedBlock } from "./config/blocks.ts";
 import { diskFiles, parseCorefile } from "./config/corefile.ts";
 import { checkOverlaps, portOf } from "./config/server-keys.ts";
@@ -66,7 +67,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
   refuseErrors(findings);
 
   const life: Life = { addresses: [], stopping: false, draining: false };
-  const registries = createRegistries();
+  const registries = createRegistries(options.log);
   const blocks: ReadyBlock[] = [];
   const setup: Setup = { blocks, registries, life, findings, onFinding: (finding) => void findings.push(finding) };
   for (const plan of planned.blocks) blocks.push(await setUpBlock(plan));
@@ -151,7 +152,7 @@ export interface SourceSpec {
   readonly create: () => Source;
 }
 
-function createRegistries(): Registries {
+function createRegistries(log: Log): Registries {
   const own = createRegistry();
   const sourced = new Map<string, { readonly registry: WritableRegistry; readonly source: Source }>();
   const running: Promise<void>[] = [];
@@ -171,7 +172,7 @@ function createRegistries(): Registries {
     },
     async run(signal) {
       for (const { registry, source } of sourced.values()) {
-        running.push(source.run(registry, () => registry.markSynced(source.name), signal));
+        running.push(supervise(source, registry, signal, log));
       }
       const failed = Promise.all(running).then(() => undefined); // a source that ends or fails early ends the wait
       const filled = Promise.all([...sourced.values()].map(({ registry }) => registry.whenSynced())).then(() => undefined);
@@ -179,6 +180,25 @@ function createRegistries(): Registries {
     },
     ended: () => Promise.all(running).then(() => undefined),
   };
+}
+
+/** Pause before a source that has died is run again: doubled each time, within these bounds. */
+const RESTART_MS = { least: 1_000, most: 30_000 };
+
+// A source that fails before its first full state fails the start; later it is told and run again, and the registry
+// goes on with what it has.
+async function supervise(source: Source, registry: WritableRegistry, signal: AbortSignal, log: Log): Promise<void> {
+  for (let pauseMs = RESTART_MS.least; ; pauseMs = Math.min(2 * pauseMs, RESTART_MS.most)) {
+    try {
+      return await source.run(registry, () => registry.markSynced(source.name), signal);
+    } catch (error) {
+      if (!registry.synced || signal.aborted) throw error;
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      log.error(`source ${source.name} failed and is started again in ${pauseMs / 1000} s: ${text}`);
+      await delay(pauseMs, undefined, { signal }).catch(() => undefined); // aborted: the server stops
+      if (signal.aborted) return;
+    }
+  }
 }
 
 /** The instances of all blocks, in order. */

@@ -9,7 +9,11 @@ import { FindingsError, NdotsError, startServer } from "../src/index.ts";
 import { silentLog } from "../src/log.ts";
 import { checkConfiguration, createServer, type Server, type ServerOptions } from "../src/server.ts";
 import { ask, rr, service } from "../src/testing.ts";
+import { definePlugin, directive, emptyReply, isWithin, Rcodes, zones, type Name, type Plugin } from "../src/plugin.ts";
+import type { Options } from "../src/config/directive.ts";
+import type { Source } from "../src/registry/registry.ts";
 import { fakeLog } from "./helpers/fake-host.ts";
+import { until } from "./helpers/listening.ts";
 
 const BASE: ServerOptions = {
   corefile: ". {\n  kubernetes cluster.local\n}\n",
@@ -126,6 +130,76 @@ describe("library", () => {
 
   it("refuses a Corefile and manifests together", async () => {
     expect(await messageOf(startServer({ corefile: ".", manifests: "." }))).to.match(/not both/);
+  });
+
+  for (const port of [99_999, -1, 1.5, Number.NaN]) {
+    it(`refuses port ${port}`, async () => expect(await messageOf(startServer({ port }))).to.equal(`port must be 0–65535, found ${port}`));
+  }
+
+  it("refuses manifests that are not there", async () => {
+    expect(await messageOf(startServer({ manifests: "nope/" }))).to.equal('manifests: there is no file or folder "nope/"');
+  });
+
+  it("answers no question after close()", async () => {
+    const dns = await startServer();
+    await dns.close();
+    const error = await dns.query("cluster.local").catch((reason: unknown) => reason as NdotsError);
+    expect((error as NdotsError).code).to.equal("NDOTS_ERR_CLOSED");
+  });
+
+  it("runs plugins of one's own, before ndots' own", async () => {
+    const refuse = definePlugin<Options<readonly Name[], Record<never, never>>>({
+      name: "refuse",
+      syntax: directive({ args: zones({ min: 1 }) }),
+      setup: ({ args }) => ({
+        handle: (query, next) => (args.some((zone) => isWithin(query.qname, zone)) ? emptyReply(Rcodes.REFUSED, "refuse") : next(query)),
+      }),
+    });
+    await using dns = await startServer({
+      corefile: ". {\n  kubernetes cluster.local\n  refuse svc.cluster.local\n}\n",
+      plugins: [refuse],
+    });
+    expect((await dns.query("cluster.local", "SOA")).rcode).to.equal("NOERROR");
+    expect((await dns.query("web.default.svc.cluster.local")).rcode).to.equal("REFUSED");
+    expect(await messageOf(startServer({ corefile: ". {\n  refuse\n}\n", plugins: [refuse] }))).to.match(
+      /^Corefile:2:\d+: refuse: expected ZONES/,
+    );
+  });
+
+  it("runs a source again that dies after its first load, and says so", async () => {
+    const log = fakeLog();
+    let runs = 0;
+    let fail: (error: Error) => void = () => undefined;
+    const source: Source = {
+      name: "flaky",
+      run: (registry, synced) => {
+        runs++;
+        registry.apply({ verb: "upsert", object: service({ name: "web", clusterIPs: ["10.0.0.77"] }) });
+        synced();
+        return new Promise((_, reject) => (fail = reject));
+      },
+    };
+    const flaky: Plugin<unknown> = definePlugin<unknown>({
+      name: "flaky",
+      syntax: directive(),
+      setup: (_, host) => {
+        host.registry({ key: "flaky", create: () => source });
+        return {};
+      },
+    });
+    const server = await createServer({ ...BASE, corefile: ". {\n  flaky\n}\n", plugins: [flaky], log });
+    try {
+      expect(server.registry.service("default", "web")?.clusterIPs).to.deep.equal(["10.0.0.77"]);
+      fail(new Error("gone wrong"));
+      await until(
+        () => log.lines.some((line) => /source flaky failed and is started again in 1 s: Error: gone wrong/.test(line)),
+        "the log line",
+      );
+      await until(() => runs === 2, "the second run");
+    } finally {
+      fail(new Error("the end"));
+      await server.stop("now");
+    }
   });
 
   it("rejects a question that is none, with a coded error", async () => {
