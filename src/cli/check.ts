@@ -2,8 +2,9 @@
 // socket and reads no network.
 
 import { isAbsolute, relative } from "node:path";
-import { formatFinding, type Finding } from "../errors.ts";
-import { silentLog } from "../log.ts";
+import { formatFinding, nearest, type Finding } from "../errors.ts";
+import { silentLog, type Log } from "../log.ts";
+import { comparePlaces, type Manifest } from "../registry/manifest-objects.ts";
 import { checkConfiguration } from "../server.ts";
 import { chooseCorefile } from "./corefile-choice.ts";
 import { loadManifests } from "./load-manifests.ts";
@@ -18,11 +19,12 @@ export interface CheckOptions {
 /** 0, or 1 if there is an error; warnings do not count. */
 export async function check({ conf, manifests, output }: CheckOptions): Promise<number> {
   const found: Finding[] = [];
-  if (conf !== undefined || manifests === undefined) found.push(...(await checkCorefile(conf)));
-  if (manifests !== undefined) found.push(...(await loadManifests(manifests)).findings);
+  const onNote = (text: string): void => void found.push(...misspelledKind(text));
+  if (conf !== undefined || manifests === undefined) found.push(...(await checkCorefile(conf, onNote)));
+  if (manifests !== undefined) found.push(...(await loadManifests(manifests, onNote)).findings);
 
   // The Corefile may name the same manifests.
-  const findings = [...new Map(found.map(fromHere).map((finding) => [formatFinding(finding), finding])).values()];
+  const findings = [...new Map(found.map(fromHere).map((finding) => [formatFinding(finding), finding])).values()].sort(comparePlaces);
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const warnings = findings.length - errors;
   if (output === "json") {
@@ -34,9 +36,34 @@ export async function check({ conf, manifests, output }: CheckOptions): Promise<
   return errors > 0 ? 1 : 0;
 }
 
-async function checkCorefile(conf: string | undefined): Promise<readonly Finding[]> {
+async function checkCorefile(conf: string | undefined, onNote: (text: string) => void): Promise<readonly Finding[]> {
   const { text, file, port } = chooseCorefile(conf);
-  return checkConfiguration({ corefile: text, file, port, address: "", log: silentLog, embedded: false, env: process.env });
+  const log: Log = { ...silentLog, info: onNote, plugin: () => log }; // the sources write their notes there
+  return checkConfiguration({ corefile: text, file, port, address: "", log, embedded: false, env: process.env });
+}
+
+const kinds: Readonly<Record<Manifest["kind"], true>> = {
+  Service: true,
+  EndpointSlice: true,
+  Endpoints: true,
+  Pod: true,
+  Namespace: true,
+  Deployment: true,
+  ReplicaSet: true,
+  ReplicationController: true,
+  StatefulSet: true,
+  DaemonSet: true,
+};
+/** A shorter kind is near to too much: Node to Pod. */
+const MIN_KIND_LETTERS = 5;
+
+// Most kinds are skipped, and rightly so. One that is nearly a kind of ours is most likely a slip: without a word about
+// it the object would just be missing.
+function misspelledKind(note: string): Finding[] {
+  const [, file, line, kind = ""] = /^(.+):(\d+): skipped (\w+) \(/.exec(note) ?? [];
+  const near = kind.length < MIN_KIND_LETTERS || Object.hasOwn(kinds, kind) ? undefined : nearest(kind, Object.keys(kinds));
+  if (file === undefined || near === undefined) return [];
+  return [{ severity: "warning", file, line: Number(line), column: 0, message: `kind ${kind} is skipped; did you mean ${near}?` }];
 }
 
 // Files below the working directory are named as a person would name them.

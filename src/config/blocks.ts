@@ -26,7 +26,7 @@ export type SyntaxMap = ReadonlyMap<string, { readonly syntax: Syntax<unknown> }
 
 /** Reads the directives of every block. `findings` are those beyond the Corefile's own. */
 export function readBlocks(
-  corefile: Pick<Corefile, "blocks">,
+  corefile: Corefile,
   plugins: SyntaxMap,
 ): { readonly blocks: readonly PlannedBlock[]; readonly findings: readonly Finding[] } {
   const findings: Finding[] = [];
@@ -39,6 +39,10 @@ export function readBlocks(
     warning: (at, message) => add("warning", at, message),
   };
   const blocks = corefile.blocks.map((block) => readBlock(block));
+  if (blocks.length === 0 && !corefile.findings.some(({ severity }) => severity === "error")) {
+    const at = { file: corefile.files[0] ?? "Corefile", line: 1, column: 0 };
+    report.error(at, "no server block, so nothing to serve; expected a key such as .:53 and a block behind it");
+  }
   const first = missing[0];
   if (first !== undefined) report.error(first, missingPlugins(missing, first));
   return { blocks, findings };

@@ -64,6 +64,49 @@ describe("ndots check", () => {
     expect(code).to.equal(1);
   });
 
+  it("tells them in the order of file, line and column, as text and as JSON", async () => {
+    using folder = temporaryFolder({
+      "k8s/b.yaml": WRONG_SERVICE,
+      "k8s/a.yaml": WRONG_SERVICE.replace("name: web", "name: Web"),
+      Corefile: ".:1053 {\n    erors\n    cache\n    whoami x\n    forward . 192.0.2.1\n    logg\n}\n",
+    });
+    const args = ["check", "-conf", "Corefile", "--manifests", "k8s"];
+    const places = ["Corefile:2", "Corefile:3", "Corefile:4", "Corefile:6", "k8s/a.yaml:4", "k8s/a.yaml:7", "k8s/b.yaml:7"];
+    const text = (await ndots(args, { cwd: folder.path })).stdout.trimEnd().split("\n");
+    expect(text.map((line) => /^[^:]+:\d+/.exec(line)?.[0])).to.deep.equal(places);
+    const json = JSON.parse((await ndots([...args, "-o", "json"], { cwd: folder.path })).stdout) as {
+      findings: { file: string; line: number }[];
+    };
+    expect(json.findings.map(({ file, line }) => `${file}:${line}`)).to.deep.equal(places);
+  });
+
+  for (const args of [
+    ["-conf", "Corefile"],
+    ["--manifests", "k8s"],
+  ]) {
+    it(`${args[0]}: a kind that is nearly one of ours is a warning; others are skipped in silence`, async () => {
+      using folder = temporaryFolder({
+        "k8s/web.yaml": SERVICE.replace("kind: Service", "kind: Sevice"),
+        "k8s/other.yaml": ["Node", "Secret", "Ingress", "Job", "Role"].map((kind) => `apiVersion: v1\nkind: ${kind}\n`).join("---\n"),
+        Corefile: ".:1053 {\n    kubernetes cluster.local {\n        manifests k8s\n    }\n}\n",
+      });
+      expect(await ndots(["check", ...args], { cwd: folder.path })).to.include({
+        code: 0,
+        stdout: "k8s/web.yaml:1: warning: kind Sevice is skipped; did you mean Service?\n",
+      });
+    });
+  }
+
+  for (const text of ["", "# nothing but a comment\n", "(snippet) {\n    whoami\n}\n"]) {
+    it(`a Corefile without a server block is an error: ${JSON.stringify(text)}`, async () => {
+      using folder = temporaryFolder({ Corefile: text });
+      const { code, stdout } = await ndots(["check"], { cwd: folder.path });
+      expect(stdout).to.match(/^Corefile:1: no server block/);
+      expect(code).to.equal(1);
+      expect(await ndots(["serve", "-p", "0"], { cwd: folder.path })).to.include({ code: 1, stderr: stdout });
+    });
+  }
+
   it("colours findings on a terminal, unless NO_COLOR is set", async function () {
     needsPrograms(this, "script");
     using folder = temporaryFolder({ Corefile: WRONG });

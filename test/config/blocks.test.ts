@@ -35,6 +35,11 @@ describe("readBlocks", () => {
   });
 
   const rows: readonly { rule: string; text: string; says: readonly string[] }[] = [
+    ...["", "# a comment", "(a) {\n log\n}"].map((text) => ({
+      rule: `without a server block there is nothing to serve: ${JSON.stringify(text)}`,
+      text,
+      says: ["Corefile:1: no server block, so nothing to serve; expected a key such as .:53 and a block behind it"],
+    })),
     {
       rule: "an unknown directive names the nearest",
       text: ". {\n kubernets\n}",
