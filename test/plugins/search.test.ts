@@ -30,11 +30,11 @@ interface Short {
   ask(question: string): Reply;
 }
 
-async function short(block: string, registry = createRegistry({ now: () => SERIAL * 1000 })): Promise<Short> {
+async function short(block: string, registry = createRegistry({ now: () => SERIAL * 1000 }), reasons = "nearest"): Promise<Short> {
   registry.apply(...upserts(...OBJECTS));
   const host = fakeHost("search", { registry: () => registry });
   const instance = await setUp(search, block, host); // before kubernetes, as in the order of execution
-  host.siblings["kubernetes"] = await setUp(kubernetes, "kubernetes in-addr.arpa cluster.local {\nreasons nearest\n}", host);
+  host.siblings["kubernetes"] = await setUp(kubernetes, `kubernetes in-addr.arpa cluster.local {\nreasons ${reasons}\n}`, host);
   const ask = (question: string): Reply => {
     const [name = "", type = "A"] = question.split(" ");
     const answer = instance.handle?.(query(name, { type: typeOf(type) ?? 0 }), () => foreign);
@@ -194,6 +194,15 @@ describe("search: short names that nobody takes", () => {
       rcode: 3,
       ede: "no such namespace; nearest: cart.prod",
     },
+    { rule: "a namespace that exists", ask: "nosuchthing.prod. A", rcode: 3, ede: "no such Service" },
+    { rule: "a listed namespace", ask: "nosuchthing.default. A", rcode: 3, ede: "no such Service" },
+    {
+      rule: "a Service's label, in a namespace that is near to none",
+      ask: "cart.zzzzzzzzz. A",
+      rcode: 3,
+      ede: "no such namespace; nearest: cart.prod",
+    },
+    { rule: "neither of them, though near to a namespace", ask: "nosuchthing.prodd. A", rcode: 5 },
     { rule: "a name that is anybody's stays refused", ask: "example.org. A", rcode: 5 },
     { rule: "other types stay refused", ask: "wbe. MX", rcode: 5 },
   ];
@@ -208,6 +217,24 @@ describe("search: short names that nobody takes", () => {
       expect(reply.authority.map(({ owner, type: found }) => [formatName(owner), found])).to.deep.equal(
         rcode === 3 ? [[".", RRTypes.SOA]] : [],
       );
+    });
+  }
+
+  for (const reasons of ["nearest", "fixed", "off"]) {
+    it(`the rcode does not depend on OPT, the rate of look-ups or a reason: reasons ${reasons}`, async () => {
+      const { instance } = await short(ALL, undefined, reasons);
+      const edns = { udpSize: 1232, dnssecOk: false, options: new Uint8Array() };
+      const rcode = (name: string, withOpt: { readonly edns?: typeof edns }) => {
+        const reply = instance.handle?.(query(name, withOpt), () => ({ ...emptyReply(5, ""), unhandled: true }));
+        if (reply === undefined || reply === DROP || reply instanceof Promise) throw new Error("no reply");
+        return reply.rcode;
+      };
+      for (let index = 0; index < 250; index++) expect(rcode(`x-${index}.`, { edns })).to.equal(3);
+      for (const { ask, rcode: expected } of rows) {
+        const [name = "", type] = ask.split(" ");
+        if (type !== "A") continue;
+        expect([name, rcode(name, {}), rcode(name, { edns })]).to.deep.equal([name, expected, expected]);
+      }
     });
   }
 });

@@ -32,10 +32,16 @@ export interface KubernetesZoneOptions {
   readonly ownAddresses: () => readonly string[];
 }
 
-/** A zone of which the server's own addresses may change. */
+/** The forward zone, with what others in its server block ask of it. */
 export interface KubernetesZone extends Zone {
-  /** Looks again which Services front this server, and tells the names that follow from it. */
+  /** The server's own addresses may have changed: looks again which Services front this server, and tells the names that follow from it. */
   refreshFront(): void;
+  /** Whether any namespace that is served has a Service with this label. */
+  hasServiceNamed(label: string): boolean;
+}
+
+export function isKubernetesZone(zone: Zone): zone is KubernetesZone {
+  return "hasServiceNamed" in zone;
 }
 
 /** The version of the DNS specification that the records follow; its TTL is CoreDNS's. */
@@ -93,6 +99,10 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     refreshFront() {
       const changed = frontChange();
       if (changed.length > 0) tell(changed);
+    },
+    hasServiceNamed(label) {
+      for (const namespace of cluster.namespaces()) if (cluster.service(namespace, label) !== undefined) return true;
+      return false;
     },
   };
   return zone;

@@ -6,10 +6,10 @@ import { directive, once, one, rest, type Options, type Property } from "../../c
 import { chase, lookup, replyFrom } from "../../dns/lookup.ts";
 import { DROP, EdeCodes, emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
 import { ROOT } from "../../dns/name.ts";
-import { isReverse } from "../../dns/reverse.ts";
 import type { Zone } from "../../dns/zone.ts";
 import { definePlugin, type Answer, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import type { Position } from "../../errors.ts";
+import { isKubernetesZone } from "../kubernetes/zone.ts";
 import { RESERVED, searchZone, TYPES } from "./zone.ts";
 
 const NAME = "search";
@@ -52,7 +52,7 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
   const zone = searchZone({
     namespaces,
     qualified: every === "all" ? "all" : "listed",
-    cluster: () => zonesOfCluster().find(({ apex }) => !isReverse(apex)),
+    cluster: () => zonesOfCluster().find(isKubernetesZone),
     ttl: TTL_SECONDS,
   });
   return {
@@ -89,13 +89,13 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
   };
 
   // A short name that nobody has taken: what `kubernetes` says of the full name that was meant, in the name of the
-  // root, where short names stand. Names that are no nearer to the cluster's than anybody's stay refused.
+  // root, where short names stand. What exists decides, never the text of a reason. Other names stay refused.
   function missing(query: Query): Reply | undefined {
     const handle = host.instance("kubernetes")?.handle;
-    for (const full of handle === undefined ? [] : zone.fullNames(query.qname)) {
-      const reply = handle?.({ ...query, qname: full }, () => UNHANDLED);
-      if (reply === undefined || reply === DROP || reply instanceof Promise || reply.rcode !== Rcodes.NXDOMAIN) continue;
-      if (!zone.covers(query.qname) && reply.ede?.text.includes("nearest:") !== true) continue;
+    if (handle === undefined || !zone.claims(query.qname)) return undefined;
+    for (const full of zone.fullNames(query.qname)) {
+      const reply = handle({ ...query, qname: full }, () => UNHANDLED);
+      if (reply === DROP || reply instanceof Promise || reply.rcode !== Rcodes.NXDOMAIN) continue;
       return { ...reply, by: NAME, authority: reply.authority.map((rrset) => ({ ...rrset, owner: ROOT })) };
     }
     return undefined;

@@ -6,6 +6,7 @@ import { labelsBelow, labelsOf, nameBelow, ROOT, type Name } from "../../dns/nam
 import { nameRdata } from "../../dns/rdata.ts";
 import { RRTypes, type RRType } from "../../dns/records.ts";
 import type { NamesListener, Zone } from "../../dns/zone.ts";
+import type { KubernetesZone } from "../kubernetes/zone.ts";
 
 export interface SearchZoneOptions {
   /** Where bare names are looked for, in this order. */
@@ -13,7 +14,7 @@ export interface SearchZoneOptions {
   /** Whether `my-nginx.NS.` is answered for every namespace, or for the listed ones only. */
   readonly qualified: "all" | "listed";
   /** The zone that the names are short for; asked for when it is first needed. */
-  readonly cluster: () => Zone | undefined;
+  readonly cluster: () => KubernetesZone | undefined;
   /** The TTL of the CNAMEs, in seconds, is that of the target's records; this one where it has none. */
   readonly ttl: number;
 }
@@ -21,8 +22,17 @@ export interface SearchZoneOptions {
 export interface SearchZone extends Zone {
   /** The name is short for something in a listed namespace, whether or not it is there. */
   covers(name: Name): boolean;
+  /** Its absence is ours to tell: it is covered, or its namespace is there, or a Service with its label is in another one. */
+  claims(name: Name): boolean;
   /** What the name may be short for, there or not, in the order in which it is looked for. */
   fullNames(name: Name): readonly Name[];
+}
+
+/** One of the names that a short one may stand for. */
+interface Candidate {
+  readonly full: Name;
+  readonly service: string;
+  readonly namespace: string;
 }
 
 /** The types that a short name is asked for; all others are none of ours. */
@@ -73,6 +83,13 @@ export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOp
       const target = cluster();
       return target === undefined ? [] : candidates(target, name).map(({ full }) => full);
     },
+    claims: (name) => {
+      const target = cluster();
+      if (target === undefined) return false;
+      return candidates(target, name).some(
+        ({ service, namespace }) => listed.has(namespace) || hasNamespace(target, namespace) || target.hasServiceNamed(service),
+      );
+    },
     covers: (name) => {
       const target = cluster();
       return target !== undefined && candidates(target, name).some(({ namespace }) => listed.has(namespace));
@@ -92,7 +109,12 @@ export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOp
     return undefined;
   }
 
-  function candidates(target: Zone, name: Name): { readonly full: Name; readonly namespace: string }[] {
+  function hasNamespace(target: Zone, namespace: string): boolean {
+    const full = nameBelow(target.apex, namespace, "svc");
+    return full !== undefined && target.node(full) !== undefined;
+  }
+
+  function candidates(target: Zone, name: Name): Candidate[] {
     const short = labelsBelow(name, target.apex) ?? labelsOf(name);
     const isInZone = short.length < labelsOf(name).length;
     const isPort = short[0]?.startsWith("_") === true;
@@ -105,7 +127,7 @@ export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOp
     const searched = namespace === undefined ? namespaces : isSearched(namespace) ? [namespace] : [];
     return searched.flatMap((each) => {
       const full = nameBelow(target.apex, ...port, service, each, "svc");
-      return full === undefined ? [] : [{ full, namespace: each }];
+      return full === undefined ? [] : [{ full, service, namespace: each }];
     });
   }
 
