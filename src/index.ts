@@ -7,6 +7,7 @@ import { NdotsError, type Finding } from "./errors.ts";
 import { silentLog, type Log } from "./log.ts";
 import { serviceEnvironment } from "./registry/service-env.ts";
 import type { Plugin } from "./plugin.ts";
+import { checkedRegistry } from "./registry/checked.ts";
 import type { Registry } from "./registry/registry.ts";
 import { createServer } from "./server.ts";
 
@@ -43,7 +44,7 @@ export interface RunningServer extends AsyncDisposable {
   /** The first listening address, UDP and TCP. */
   readonly address: ServerAddress;
   readonly addresses: readonly ServerAddress[];
-  /** The cluster as the server sees it; changes applied here are answered at once. */
+  /** The cluster as the server sees it; changes applied here are answered at once, wrong ones throw NDOTS_ERR_USAGE. */
   readonly registry: Registry;
   /** What is wrong in the manifests and was left out. */
   readonly findings: readonly Finding[];
@@ -57,7 +58,7 @@ export interface RunningServer extends AsyncDisposable {
 
 /**
  * Starts a DNS server. Resolves when its sockets are open and the manifests are served. Rejects with an NdotsError:
- * NDOTS_ERR_CONFIG (with all findings), NDOTS_ERR_MANIFEST (`strict`), NDOTS_ERR_LISTEN.
+ * NDOTS_ERR_CONFIG (with all findings), NDOTS_ERR_MANIFEST (`strict`), NDOTS_ERR_LISTEN, NDOTS_ERR_USAGE (an option is wrong).
  * @example
  * await using dns = await startServer({ manifests: "k8s/" });
  * const { addresses } = await dns.query("my-nginx.default.svc.cluster.local");
@@ -88,6 +89,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     log,
   });
   const addresses = server.addresses.map(({ address, port }) => ({ address, port }));
+  const registry = checkedRegistry(server.registry);
   let closed = false;
   const close = (): Promise<void> => {
     closed = true;
@@ -96,7 +98,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   return {
     address: addresses[0] as ServerAddress,
     addresses,
-    registry: server.registry,
+    registry,
     findings: server.findings,
     async query(name, type = "A") {
       if (closed) throw new NdotsError("NDOTS_ERR_CLOSED", "query() after close()");
