@@ -132,6 +132,10 @@ const qname = fc.oneof(
   fc.tuple(names, namespaces, fc.constantFrom("", ".svc", ".cluster.local")).map(([name, ns, tail]) => `${name}.${ns}${tail}`),
   names,
   namespaces.map((ns) => `${ns}.svc.cluster.local`),
+  fc
+    .tuple(fc.constantFrom("", "_tcp.web.", "_dns._udp.db."), namespaces, fc.constantFrom("", ".svc", ".cluster.local"))
+    .map((parts) => parts.join("")),
+  fc.constantFrom("_tcp.web", "_udp.db", "_dns._udp.db"),
   fc.constantFrom(
     "cluster.local",
     "svc.cluster.local",

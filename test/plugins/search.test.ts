@@ -145,7 +145,8 @@ describe("search: short names are aliases of the full one", () => {
     const told: string[] = [];
     zone.subscribe((names) => told.push(...Array.from(names, formatName)));
     registry.apply({ verb: "delete", object: service({ name: "web" }) });
-    expect(told.filter((name) => !name.startsWith("_")).toSorted()).to.deep.equal(forms);
+    expect(told.filter((name) => name.startsWith("web.")).toSorted()).to.deep.equal(forms);
+    expect(told).to.include.members(["default.", "default.svc.", "default.cluster.local.", "_tcp.web.", "_tcp.web.default.svc."]);
     for (const name of zone.names()) expect(formatName(name)).to.not.match(/^web\./);
   });
 
@@ -236,5 +237,52 @@ describe("search: short names that nobody takes", () => {
         expect([name, rcode(name, {}), rcode(name, { edns })]).to.deep.equal([name, expected, expected]);
       }
     });
+  }
+});
+
+describe("search: names above short names (RFC 8020)", () => {
+  const soa = (owner: string) => [SOA.replace(/^\S+/, owner)];
+  const root = soa(".");
+  const rows: readonly { readonly ask: string; readonly gives: readonly string[] | "next"; readonly block?: string }[] = [
+    { ask: "default. A", gives: root },
+    { ask: "default. NS", gives: root },
+    { ask: "svc. A", gives: root },
+    { ask: "default.svc. A", gives: root },
+    { ask: "default.cluster.local. A", gives: soa("cluster.local.") },
+    { ask: "default.cluster.local. TXT", gives: soa("cluster.local.") },
+    { ask: "_tcp.web. A", gives: root },
+    { ask: "_tcp.web.default. A", gives: root },
+    { ask: "_tcp.web.default.svc. SRV", gives: root },
+    { ask: "_tcp.web.default.cluster.local. SRV", gives: soa("cluster.local.") },
+    { ask: "prod. TXT", gives: root },
+    { ask: "prod. TXT", gives: "next", block: "search default" },
+    { ask: "prod.cluster.local. A", gives: "next", block: "search default" },
+    { ask: "nosuch.cluster.local. A", gives: "next" },
+    { ask: "svc.svc. A", gives: "next" },
+  ];
+  const denials: readonly Reply[] = [
+    { ...emptyReply(5, ""), unhandled: true },
+    { ...emptyReply(3, "kubernetes"), authoritative: true },
+  ];
+  for (const { ask, gives, block = ALL } of rows) {
+    const [name = "", type = "A"] = ask.split(" ");
+    it(`${gives === "next" ? "is none" : "NODATA"}: ${ask}`, async () => {
+      const { instance } = await short(block);
+      const asked = query(name, { type: typeOf(type) ?? 0 });
+      for (const denial of denials) {
+        const reply = instance.handle?.(asked, () => denial);
+        if (reply === undefined || reply === DROP || reply instanceof Promise) throw new Error("no reply");
+        if (gives === "next") expect(reply.rcode).to.be.oneOf([3, 5]);
+        else expect(formatReply(reply)).to.deep.equal(gives.map((line) => `authority ${line}`));
+      }
+    });
+    if (gives !== "next") {
+      it(`is somebody else's if they take it, and is listed: ${ask}`, async () => {
+        const { instance } = await short(block);
+        expect(instance.handle?.(query(name, { type: typeOf(type) ?? 0 }), () => foreign)).to.equal(foreign);
+        expect(await instance.handle?.(query(name), async () => foreign)).to.equal(foreign);
+        expect(Array.from(instance.zones?.[0]?.names() ?? [], formatName)).to.include(name);
+      });
+    }
   }
 });

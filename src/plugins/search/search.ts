@@ -5,7 +5,7 @@ import { oneOf, word } from "../../config/arguments.ts";
 import { directive, once, one, rest, type Options, type Property } from "../../config/directive.ts";
 import { chase, lookup, replyFrom } from "../../dns/lookup.ts";
 import { DROP, EdeCodes, emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
-import { ROOT } from "../../dns/name.ts";
+import { isWithin, ROOT, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
 import { definePlugin, type Answer, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import type { Position } from "../../errors.ts";
@@ -60,19 +60,18 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
     transparent: true,
     handle(query, next) {
       const { qname, qtype } = query;
-      if (!TYPES.includes(qtype)) return next(query);
+      const isOurs = TYPES.includes(qtype);
       if (!zone.ready) {
-        if (!zone.covers(qname)) return next(query);
+        if (!isOurs || !zone.covers(qname)) return next(query);
         return {
           ...emptyReply(Rcodes.SERVFAIL, NAME),
           ede: { code: EdeCodes.NOT_READY, text: "the cluster's objects have not been read yet" },
         };
       }
-      if (zone.node(qname) === undefined) {
-        const answer = next(query);
-        const decide = (given: Answer): Answer => (given !== DROP && given.unhandled === true ? (missing(query) ?? given) : given);
-        return answer instanceof Promise ? answer.then(decide) : decide(answer);
-      }
+      const node = zone.node(qname);
+      if (node?.rrsets.length === 0) return decided(next(query), (given) => (isDenial(given) ? nonTerminal(qname) : given));
+      if (!isOurs) return next(query);
+      if (node === undefined) return decided(next(query), (given) => (given.unhandled === true ? (missing(query) ?? given) : given));
       return replyFrom(chase(zonesOfCluster(), lookup(zone, qname, qtype), qtype), NAME) ?? next(query);
     },
     start() {
@@ -88,6 +87,14 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
     },
   };
 
+  // NODATA for a name that has short names below it; in the cluster's zone the SOA stands where it is.
+  function nonTerminal(qname: Name): Reply {
+    const cluster = zonesOfCluster().find(isKubernetesZone);
+    const soa = cluster?.soa();
+    const owner = cluster !== undefined && isWithin(qname, cluster.apex) ? cluster.apex : ROOT;
+    return { ...emptyReply(Rcodes.NOERROR, NAME), authoritative: true, authority: soa === undefined ? [] : [{ ...soa, owner }] };
+  }
+
   // A short name that nobody has taken: what `kubernetes` says of the full name that was meant, in the name of the
   // root, where short names stand. What exists decides, never the text of a reason. Other names stay refused.
   function missing(query: Query): Reply | undefined {
@@ -100,4 +107,14 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
     }
     return undefined;
   }
+}
+
+// Nobody took the name, or `kubernetes` denied it, which knows no short names.
+function isDenial({ unhandled, rcode, by }: Reply): boolean {
+  return unhandled === true || (rcode === Rcodes.NXDOMAIN && by === "kubernetes");
+}
+
+function decided(answer: Answer | Promise<Answer>, decide: (given: Reply) => Answer): Answer | Promise<Answer> {
+  if (answer instanceof Promise) return answer.then((given) => (given === DROP ? given : decide(given)));
+  return answer === DROP ? answer : decide(answer);
 }

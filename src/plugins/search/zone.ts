@@ -5,7 +5,7 @@
 import { labelsBelow, labelsOf, nameBelow, ROOT, type Name } from "../../dns/name.ts";
 import { nameRdata } from "../../dns/rdata.ts";
 import { RRTypes, type RRType } from "../../dns/records.ts";
-import type { NamesListener, Zone } from "../../dns/zone.ts";
+import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
 import type { KubernetesZone } from "../kubernetes/zone.ts";
 
 export interface SearchZoneOptions {
@@ -35,6 +35,8 @@ interface Candidate {
   readonly namespace: string;
 }
 
+/** Names are below it, so it is there (RFC 8020); whether it is more than that, only the rest of the chain knows. */
+const NON_TERMINAL: Node = { rrsets: [], partial: true, askChain: true, openBelow: true };
 /** The types that a short name is asked for; all others are none of ours. */
 export const TYPES: readonly RRType[] = [RRTypes.A, RRTypes.AAAA, RRTypes.CNAME, RRTypes.SRV, RRTypes.HTTPS];
 /** Labels right below the cluster's zone that are no namespaces. */
@@ -52,7 +54,8 @@ export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOp
     node(name) {
       const target = cluster();
       const found = target && targetOf(target, name);
-      if (target === undefined || found === undefined) return undefined;
+      if (target === undefined) return undefined;
+      if (found === undefined) return isNonTerminal(target, name) ? NON_TERMINAL : undefined;
       const { name: full, askChain } = found;
       const cname = { owner: name, type: RRTypes.CNAME, ttl: found.ttl, rdata: [nameRdata(full)] };
       const alias = { zone: target, target: full, types: TYPES };
@@ -109,17 +112,26 @@ export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOp
     return undefined;
   }
 
+  // Whether aliases are below a name: it is a namespace's, or a port's without the port.
+  function isNonTerminal(target: Zone, name: Name): boolean {
+    if (candidates(target, name).some(({ full }) => isThere(target, full))) return true;
+    const inZone = labelsBelow(name, target.apex);
+    const [first, second, ...more] = inZone ?? labelsOf(name);
+    if (first === undefined || more.length > 0) return false;
+    if (second === undefined && first === "svc") return inZone === undefined;
+    const isForm = second === undefined || (second === "svc" && inZone === undefined);
+    return isForm && isSearched(first) && hasNamespace(target, first);
+  }
+
   function hasNamespace(target: Zone, namespace: string): boolean {
     const full = nameBelow(target.apex, namespace, "svc");
-    return full !== undefined && target.node(full) !== undefined;
+    return full !== undefined && isThere(target, full);
   }
 
   function candidates(target: Zone, name: Name): Candidate[] {
     const short = labelsBelow(name, target.apex) ?? labelsOf(name);
     const isInZone = short.length < labelsOf(name).length;
-    const isPort = short[0]?.startsWith("_") === true;
-    const port = isPort ? short.slice(0, 2) : [];
-    if (isPort && port[1]?.startsWith("_") !== true) return [];
+    const port = short.slice(0, countPortLabels(short));
     const [service, namespace, svc, ...more] = short.slice(port.length);
     if (service === undefined || more.length > 0) return [];
     if (svc !== undefined && (svc !== "svc" || isInZone)) return [];
@@ -135,17 +147,17 @@ export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOp
     return !RESERVED.has(namespace) && (qualified === "all" || listed.has(namespace));
   }
 
-  // The short forms of a name in the cluster's zone; none for what is no Service's or port's name.
+  // The short forms of a name in the cluster's zone; none for what is no namespace's, Service's or port's name.
   function* aliasesOf(target: Zone, full: Name): Generator<Name> {
     const labels = labelsBelow(full, target.apex) ?? [];
-    const port = labels.length === 5 ? labels.slice(0, 2) : [];
-    const [service, namespace, svc, ...more] = labels.slice(port.length);
-    if (service === undefined || namespace === undefined || svc !== "svc" || more.length > 0) return;
-    if (port.length > 0 && !port.every((label) => label.startsWith("_"))) return;
+    const port = labels.slice(0, countPortLabels(labels));
+    const [svc, namespace, service, ...more] = labels.slice(port.length).toReversed();
+    if (svc !== "svc" || more.length > 0) return;
     const forms: (Name | undefined)[] = [];
-    if (listed.has(namespace)) forms.push(nameBelow(ROOT, ...port, service));
-    if (isSearched(namespace)) {
-      const qualifiedLabels = [...port, service, namespace];
+    if (namespace === undefined) forms.push(nameBelow(ROOT, "svc"));
+    else if (service !== undefined && listed.has(namespace)) forms.push(nameBelow(ROOT, ...port, service));
+    if (namespace !== undefined && isSearched(namespace)) {
+      const qualifiedLabels = [...port, ...(service === undefined ? [] : [service]), namespace];
       forms.push(
         nameBelow(ROOT, ...qualifiedLabels),
         nameBelow(ROOT, ...qualifiedLabels, "svc"),
@@ -154,4 +166,15 @@ export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOp
     }
     for (const name of forms) if (name !== undefined) yield name;
   }
+}
+
+// How many labels are a port's: `_http._tcp`, or `_tcp` alone.
+function countPortLabels([first, second]: readonly string[]): number {
+  if (first?.startsWith("_") !== true) return 0;
+  return second?.startsWith("_") === true ? 2 : 1;
+}
+
+function isThere(target: Zone, full: Name): boolean {
+  const node = target.node(full);
+  return node !== undefined && node.absent === undefined;
 }
