@@ -62,16 +62,19 @@ function checkedChanges(changes: readonly unknown[]): Change[] {
 function checkedChange(change: unknown, report: Report, name: (text: string) => void): Change | undefined {
   if (!isObject(change)) {
     const hint = Array.isArray(change) ? "; give the changes one by one: apply(...changes)" : "";
-    return void report([], invalid(change, `must be { verb, object }${hint}`));
+    report([], invalid(change, `must be { verb, object }${hint}`));
+    return undefined;
   }
   const fields = fieldsOf(change, report);
   const verb = word(fields, "verb", VERBS);
   const value = fields.raw("object");
-  if (value === undefined) return void fields.required("object");
-  if (!isObject(value)) return void fields.fail("object", invalid(value, `must be a ${KINDS.join(", ")}`));
+  if (value === undefined) fields.required("object");
+  else if (!isObject(value)) fields.fail("object", invalid(value, `must be a ${KINDS.join(", ")}`));
+  if (!isObject(value)) return undefined;
   if ("apiVersion" in value || "metadata" in value || "spec" in value) {
     const why = "is a Kubernetes manifest; must be an object of ndots (kind, namespace, name, …), as service() of ndots/testing makes them";
-    return void fields.fail("object", why);
+    fields.fail("object", why);
+    return undefined;
   }
   const object = fieldsOf(value, report);
   const kind = word(object, "kind", KINDS);
@@ -264,8 +267,14 @@ function flag(fields: Fields, key: string): boolean {
 
 function word<T extends string>(fields: Fields, key: string, allowed: readonly T[]): T | undefined {
   const value = fields.raw(key);
-  if (value === undefined || value === "") return void fields.required(key, allowed.map((one) => `"${one}"`).join(", "));
-  const meant = typeof value === "string" && !(allowed as readonly string[]).includes(value) ? nearest(value, allowed) : undefined;
+  const choices = allowed.map((one) => `"${one}"`).join(", ");
+  if (value === undefined || value === "") {
+    fields.required(key, choices);
+    return undefined;
+  }
+  const isKnown = (allowed as readonly unknown[]).includes(value);
+  const meant = typeof value === "string" && !isKnown ? nearest(value, allowed) : undefined;
   if (meant === undefined) return fields.oneOf(key, allowed);
-  return void fields.fail(key, invalid(value, `did you mean "${meant}"? allowed: ${allowed.map((one) => `"${one}"`).join(", ")}`));
+  fields.fail(key, invalid(value, `did you mean "${meant}"? supported values: ${choices}`));
+  return undefined;
 }

@@ -180,6 +180,8 @@ export type Allocation = { readonly addresses: readonly string[] } | { readonly 
 export interface ClusterIPs {
   /** The order to allocate in: fixed and explicit addresses first, then those with a past, then by name. */
   order(services: readonly ManifestService[]): ManifestService[];
+  /** Moves Services that hold addresses to others that they ask for, each other's too. For those in order(), before allocate(). */
+  exchange(services: readonly ManifestService[]): void;
   /** What the Service has already stays, unless it asks for something else. */
   allocate(service: ManifestService): Allocation;
   release(namespace: string, name: string): void;
@@ -228,7 +230,9 @@ export function createClusterIPs(
       const found = asked === undefined ? choose(key, family, before) : claim(service, key, asked);
       if (typeof found !== "string") {
         for (const address of addresses) if (!before.includes(address)) allocator.release(key, address);
-        return found ?? { error: `spec.ipFamilies[${index}]: Invalid value: "${family}": not configured on this cluster` };
+        return (
+          found ?? { error: `spec.ipFamilies[${index}]: Invalid value: "${family}": not configured on this cluster: ${addRange(family)}` }
+        );
       }
       addresses.push(found);
       if (asked === undefined) chosen.push(found);
@@ -238,6 +242,55 @@ export function createClusterIPs(
     const exact = chosen.length === 0 && addresses.length === service.clusterIPs.length ? service.clusterIPs : addresses.slice();
     held.set(key, { addresses: exact, chosen: chosen.length === 0 ? NONE : chosen.slice() });
     return { addresses: exact };
+  }
+
+  /** The addresses that a Service gives up for those it asks for; none unless the move then can't fail. */
+  function leavesOf(service: ManifestService, key: string): readonly string[] {
+    const before = held.get(key)?.addresses ?? [];
+    if (before.length === 0) return NONE;
+    if (service.type === "ExternalName" || service.headless) return before;
+    const wanted = families(service);
+    const has = (addresses: readonly string[], family: Family): boolean => addresses.some((address) => familyOf(address) === family);
+    if (familyFault(service, wanted) !== undefined) return NONE;
+    if (!wanted.every((family) => has(service.clusterIPs, family) || has(before, family))) return NONE;
+    return before.filter((address) => has(service.clusterIPs, familyOf(address)) && !service.clusterIPs.includes(address));
+  }
+
+  function exchange(services: readonly ManifestService[]): void {
+    const moves = new Map<string, { readonly service: ManifestService; readonly leaves: readonly string[] }>();
+    for (const service of services) {
+      const key = `${service.namespace}/${service.name}`;
+      const leaves = leavesOf(service, key);
+      if (leaves.length > 0) moves.set(key, { service, leaves });
+    }
+    if (moves.size === 0) return;
+    const claimants = new Map<string, string>();
+    for (const { namespace, name, clusterIPs } of services) {
+      for (const address of clusterIPs) if (!claimants.has(address)) claimants.set(address, `${namespace}/${name}`);
+    }
+    const isFree = (key: string, address: string): boolean => {
+      if (claimants.get(address) !== key || (reserved.get(address) ?? key) !== key) return false;
+      const holder = allocator.holder(address);
+      return holder === undefined || holder === key || moves.get(holder)?.leaves.includes(address) === true;
+    };
+    // Who can't get what it asks for stays where it is, and with it who asks for its place, and so on.
+    const staying = [...moves].filter(([key, { service }]) => !service.clusterIPs.every((address) => isFree(key, address)));
+    for (const [key, { leaves }] of staying) {
+      moves.delete(key);
+      for (const address of leaves) {
+        const claimant = claimants.get(address) ?? "";
+        const move = moves.get(claimant);
+        if (move !== undefined) staying.push([claimant, move]);
+      }
+    }
+    for (const [key, { leaves }] of moves) for (const address of leaves) allocator.release(key, address);
+    for (const [key, { service, leaves }] of moves) {
+      for (const address of service.clusterIPs) allocator.claim(key, address);
+      const { addresses, chosen } = held.get(key) ?? { addresses: NONE, chosen: NONE };
+      const stays = (address: string): boolean => !leaves.includes(address);
+      const now = new Set([...addresses.filter(stays), ...service.clusterIPs]);
+      held.set(key, { addresses: [...now], chosen: chosen.filter(stays) });
+    }
   }
 
   function claim(service: ManifestService, key: string, address: string): string | { readonly error: string } {
@@ -272,6 +325,7 @@ export function createClusterIPs(
   return {
     families,
     release,
+    exchange,
     order(services) {
       const ranked = services.map((service) => {
         const key = `${service.namespace}/${service.name}`;
@@ -297,7 +351,8 @@ export function createClusterIPs(
 
 function familyFault(service: ManifestService, wanted: readonly Family[]): string | undefined {
   if (service.ipFamilyPolicy === "RequireDualStack" && wanted.length < 2) {
-    return 'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services';
+    const missing: Family = wanted[0] === "IPv4" ? "IPv6" : "IPv4";
+    return `spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services: ${addRange(missing)}`;
   }
   for (const [index, address] of service.clusterIPs.entries()) {
     const named = service.ipFamilies[index];
@@ -306,4 +361,8 @@ function familyFault(service: ManifestService, wanted: readonly Family[]): strin
     }
   }
   return undefined;
+}
+
+function addRange(family: Family): string {
+  return `add an ${family} range to service_cidr`;
 }

@@ -309,11 +309,14 @@ export function createManifestCluster(options: ClusterOptions): ManifestCluster 
       else if (state.wanted !== state.accepted?.service) asking.add(state.wanted);
     }
     for (const state of refused.keys()) if (state.wanted !== undefined) asking.add(state.wanted);
+    const inOrder = clusterIPs.order([...asking]);
+    clusterIPs.exchange(inOrder);
     // Twice, for what one Service gives back may be what another asks for.
     const failed = new Map<ManifestService, string>();
-    yield* paced(clusterIPs.order([...asking]), (service) => accept(service, failed));
+    yield* paced(inOrder, (service) => accept(service, failed));
     yield* paced([...failed.keys()], (service) => accept(service, failed));
-    for (const [service, message] of failed) {
+    for (const [service, fault] of failed) {
+      const message = `Service "${service.namespace}/${service.name}": ${fault}`;
       const state = services.get(`${service.namespace}/${service.name}`) as ServiceState;
       if (refused.get(state) !== message) options.onFinding({ ...service.at, severity: "error", message });
       refused.set(state, message);

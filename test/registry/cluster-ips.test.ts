@@ -62,12 +62,13 @@ describe("ClusterIPs", () => {
     {
       rule: "RequireDualStack needs two ranges",
       service: { ipFamilyPolicy: "RequireDualStack" },
-      gives: /^spec\.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services$/,
+      gives:
+        /^spec\.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services: add an IPv6 range to service_cidr$/,
     },
     {
       rule: "a family needs a range",
       service: { ipFamilies: ["IPv6"] },
-      gives: /^spec\.ipFamilies\[0\]: Invalid value: "IPv6": not configured on this cluster$/,
+      gives: /^spec\.ipFamilies\[0\]: Invalid value: "IPv6": not configured on this cluster: add an IPv6 range to service_cidr$/,
     },
     {
       rule: "families and addresses agree",
@@ -91,6 +92,62 @@ describe("ClusterIPs", () => {
         'spec.clusterIPs: Invalid value: ["10.0.7.7"]: failed to allocate IP 10.0.7.7: provided IP is already allocated (Service default/a has it)',
     });
   });
+  const exchanges: readonly {
+    readonly rule: string;
+    readonly has: Readonly<Record<string, string>>;
+    readonly asks: Readonly<Record<string, string>>;
+    readonly gives: Readonly<Record<string, string>>;
+  }[] = [
+    { rule: "two swap", has: { a: "1", b: "2" }, asks: { a: "2", b: "1" }, gives: { a: "2", b: "1" } },
+    { rule: "three in a ring", has: { a: "1", b: "2", c: "3" }, asks: { a: "2", b: "3", c: "1" }, gives: { a: "2", b: "3", c: "1" } },
+    {
+      rule: "a chain, whatever its order",
+      has: { a: "1", b: "2", c: "3" },
+      asks: { a: "4", b: "1", c: "2" },
+      gives: { a: "4", b: "1", c: "2" },
+    },
+    {
+      rule: "who asks for what another keeps stays, and so does who asks for its place",
+      has: { a: "1", b: "2", c: "3", d: "4" },
+      asks: { a: "4", b: "1", c: "2" },
+      gives: { a: "1", b: "2", c: "3", d: "4" },
+    },
+    {
+      rule: "of two that ask for one address the first by name gets it",
+      has: { a: "1", b: "2", c: "3" },
+      asks: { a: "3", b: "3", c: "1" },
+      gives: { a: "3", b: "2", c: "1" },
+    },
+    { rule: "a new one takes a place in the ring", has: { b: "1", c: "2" }, asks: { a: "1", b: "2", c: "1" }, gives: { b: "1", c: "2" } },
+    {
+      rule: "an address goes to one that becomes headless's successor",
+      has: { a: "1", b: "2" },
+      asks: { a: "2", b: "None" },
+      gives: { a: "2", b: "" },
+    },
+  ];
+  for (const { rule, has, asks, gives } of exchanges) {
+    it(`addresses asked for in one edit: ${rule}`, () => {
+      const ips = createClusterIPs(parseRanges([V4]));
+      const made = (wishes: Readonly<Record<string, string>>): ReturnType<typeof serviceManifest>[] =>
+        Object.entries(wishes).map(([name, host]) =>
+          serviceManifest(host === "None" ? { name, headless: true } : { name, clusterIPs: [`10.0.7.${host}`] }),
+        );
+      const now = new Map(made(has).map((service) => [service.name, ips.allocate(service)]));
+      const inOrder = ips.order(made(asks));
+      ips.exchange(inOrder);
+      for (const service of inOrder) {
+        const got = ips.allocate(service);
+        if ("addresses" in got) now.set(service.name, got);
+      }
+      const expected = Object.entries(gives).map(([name, host]) => [name, { addresses: host === "" ? [] : [`10.0.7.${host}`] }]);
+      expect(Object.fromEntries(now)).to.deep.equal(Object.fromEntries(expected));
+      // Nothing is held twice or forgotten: what each has it gets again.
+      for (const [name, host] of Object.entries(gives)) {
+        if (host !== "") expect(ips.allocate(serviceManifest({ name, clusterIPs: [`10.0.7.${host}`] }))).to.have.property("addresses");
+      }
+    });
+  }
   it("explicit addresses come first, then names in order", () => {
     const services = ["c", "a", "b"].map((name) => serviceManifest({ name, ...(name === "c" ? { clusterIPs: ["10.0.0.9"] } : {}) }));
     expect(

@@ -254,10 +254,18 @@ describe("manifests: changes", () => {
     });
     expect(dns.findings).to.have.length(1);
     expect(dns.findings[0]).to.match(
-      /^b\.yaml:2:1: spec\.clusterIPs: .*10\.0\.0\.5: provided IP is already allocated \(Service default\/a has it\)$/,
+      /^b\.yaml:2:1: Service "default\/b": spec\.clusterIPs: .*10\.0\.0\.5: provided IP is already allocated \(Service default\/a has it\)$/,
     );
     await unlink(join(dns.folder, "a.yaml"));
     await eventually(() => dns.clusterIP("b") === "10.0.0.5", "b gets the address");
+  });
+  it("two Services swap their addresses in one edit", async () => {
+    const both = (a: string, b: string): string =>
+      `${service("a", `clusterIP: ${a}, ports: [{port: 1}]`)}---\n${service("b", `clusterIP: ${b}, ports: [{port: 1}]`)}`;
+    await using dns = await load({ "a.yaml": both("10.0.0.5", "10.0.0.6") });
+    await dns.write("a.yaml", both("10.0.0.6", "10.0.0.5"));
+    await eventually(() => dns.clusterIP("a") === "10.0.0.6" && dns.clusterIP("b") === "10.0.0.5", "the addresses are swapped");
+    expect(dns.findings).to.deep.equal([]);
   });
 });
 
