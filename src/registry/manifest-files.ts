@@ -5,6 +5,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import type { Finding } from "../errors.ts";
 
 /** Folders are not descended into, as with `kubectl apply -f DIR`. */
 const MANIFEST_NAME = /^[^.].*\.(ya?ml|json)$/;
@@ -27,19 +28,25 @@ export interface SeenFile {
 export interface Listing {
   /** By path, as reported. */
   readonly files: ReadonlyMap<string, SeenFile>;
-  /** Paths that could not be listed, and why. */
-  readonly problems: ReadonlyMap<string, string>;
+  /** Paths that could not be listed (an error) or have nothing to read (a warning), and why. */
+  readonly problems: ReadonlyMap<string, Problem>;
 }
+
+export type Problem = Pick<Finding, "severity" | "message">;
+
+const EXPECTED = "manifests: expected a folder with *.yaml, *.yml or *.json files, or one such file";
+const EMPTY = "manifests: no *.yaml, *.yml or *.json files here; folders in it are not read";
 
 /** The manifest files under the paths, each a file or a folder, in sorted order. Never rejects. */
 export async function listManifestFiles(paths: readonly string[]): Promise<Listing> {
   const files = new Map<string, SeenFile>();
-  const problems = new Map<string, string>();
+  const problems = new Map<string, Problem>();
   for (const path of paths) {
     try {
       const entry = await stat(path);
       if (entry.isDirectory()) {
         const names = (await readdir(path)).filter((name) => MANIFEST_NAME.test(name)).sort();
+        if (names.length === 0) problems.set(path, { severity: "warning", message: EMPTY });
         for (let at = 0; at < names.length; at += STATS_AT_ONCE) {
           const part = names.slice(at, at + STATS_AT_ONCE).map((name) => join(path, name));
           const identities = await Promise.all(part.map(identify));
@@ -47,14 +54,12 @@ export async function listManifestFiles(paths: readonly string[]): Promise<Listi
         }
       } else {
         const identity = await identify(path);
-        if (identity === undefined) problems.set(path, "is neither a file nor a folder");
+        if (identity === undefined) problems.set(path, { severity: "error", message: `${EXPECTED}: this is neither a file nor a folder` });
         else files.set(path, identity);
       }
     } catch (error) {
-      problems.set(
-        path,
-        error instanceof Error && "code" in error && error.code === "ENOENT" ? "there is no such file or folder" : String(error),
-      );
+      const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
+      problems.set(path, { severity: "error", message: `${EXPECTED}: ${isMissing ? "there is no such file or folder" : String(error)}` });
     }
   }
   if (paths.length === 1) return { files, problems }; // sorted already

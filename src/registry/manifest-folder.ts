@@ -4,7 +4,7 @@
 import { performance } from "node:perf_hooks";
 import type { Finding } from "../errors.ts";
 import type { ManifestCluster } from "./manifest-cluster.ts";
-import { type Hint, identify, listManifestFiles, type SeenFile } from "./manifest-files.ts";
+import { type Hint, identify, listManifestFiles, type Problem, type SeenFile } from "./manifest-files.ts";
 import type { Manifest } from "./manifest-objects.ts";
 import { type FileContent, readManifestFiles } from "./manifest-reader.ts";
 
@@ -38,11 +38,16 @@ export interface ManifestFolder {
 const SLICE_MS = 4;
 // A file has to be empty for this long to count as emptied.
 const EMPTY_MS = 1_000;
+// Changed files that are told of one by one; more (a checkout, a ConfigMap) are one line.
+const MAX_NEWS = 3;
 
 /** No file is known yet. */
 export function createManifestFolder({ paths, namespace, cluster, signal, onFinding, onNote }: FolderOptions): ManifestFolder {
   const records = new Map<string, FileRecord>();
-  let known: ReadonlyMap<string, string> = new Map();
+  let known: ReadonlyMap<string, Problem> = new Map();
+  /** What has become of files since the last refresh: one note each. */
+  let news: string[] = [];
+  let isFirst = true;
 
   async function refresh(hint: Hint): Promise<void> {
     const slice = timeSlice();
@@ -61,6 +66,15 @@ export function createManifestFolder({ paths, namespace, cluster, signal, onFind
       take(file, identities.get(file) as string, content);
       if (slice.isOver()) await slice.next();
     }
+    tellNews();
+  }
+
+  // The first load has its own summary.
+  function tellNews(): void {
+    const told = isFirst ? [] : news.length > MAX_NEWS ? [`manifests: ${news.length} files have changed or are gone`] : news;
+    for (const text of told) onNote(text);
+    news = [];
+    isFirst = false;
   }
 
   /** A file that has just become empty is looked at again before its objects are given up. */
@@ -79,7 +93,7 @@ export function createManifestFolder({ paths, namespace, cluster, signal, onFind
   async function list(): Promise<Map<string, SeenFile | undefined>> {
     const { files, problems } = await listManifestFiles(paths);
     for (const [path, problem] of problems) {
-      if (known.get(path) !== problem) onFinding({ file: path, line: 1, column: 0, severity: "error", message: problem });
+      if (known.get(path)?.message !== problem.message) onFinding({ file: path, line: 1, column: 0, ...problem });
     }
     known = problems;
     const present = new Map<string, SeenFile | undefined>(files);
@@ -98,10 +112,12 @@ export function createManifestFolder({ paths, namespace, cluster, signal, onFind
     if (record === undefined) return;
     cluster.replace(record.objects, []);
     records.delete(file);
+    news.push(`${file}: gone, ${formatCount(record.objects.length)} no longer served`);
   }
 
   function take(file: string, identity: string, content: FileContent): void {
     if (content.state === "missing") return forget(file);
+    const verb = records.has(file) ? "read again" : "read";
     const record = records.get(file) ?? { identity, hash: "", objects: [], whole: false, emptySinceMs: undefined };
     records.set(file, record);
     record.identity = identity;
@@ -117,6 +133,7 @@ export function createManifestFolder({ paths, namespace, cluster, signal, onFind
     record.whole = findings.length === 0;
     cluster.replace(record.objects, objects);
     record.objects = objects;
+    news.push(`${file}: ${verb}, ${formatCount(objects.length)}`);
   }
 
   return {
@@ -124,6 +141,10 @@ export function createManifestFolder({ paths, namespace, cluster, signal, onFind
     fileCount: () => records.size,
     objectCount: () => [...records.values()].reduce((sum, record) => sum + record.objects.length, 0),
   };
+}
+
+function formatCount(objects: number): string {
+  return objects === 1 ? "1 object" : `${objects} objects`;
 }
 
 /** Says when it is time to let the event loop turn, and does so. */

@@ -29,7 +29,7 @@ export interface ManifestsOptions {
   readonly now?: () => number;
   /** Something is wrong in a file; told once each time the file is read. */
   onFinding(finding: Finding): void;
-  /** Something is left out that is no fault. */
+  /** Something is left out that is no fault, or files have changed after the first load. */
   onNote(text: string): void;
   /** After the first load, before the source counts as synced. */
   onLoaded?(summary: LoadSummary): void;
@@ -48,7 +48,7 @@ export function manifestsSource(options: ManifestsOptions): Source {
   checkDisjoint(parseRanges(serviceCidr), parseRanges(podCidr));
   let errors = 0;
   const onFinding = (finding: Finding): void => {
-    errors++;
+    if (finding.severity === "error") errors++;
     options.onFinding(finding);
   };
 

@@ -132,10 +132,22 @@ describe("manifests: first load", () => {
     await using dns = await load({});
     const missing = join(dns.folder, "later");
     await using late = await load({}, { paths: [missing] });
-    expect(late.findings[0]).to.match(/later:1: there is no such file or folder$/);
+    expect(late.findings[0]).to.match(/later:1: manifests: expected a folder with .*, or one such file: there is no such file or folder$/);
     await mkdir(missing);
     await writeFile(join(missing, "a.yaml"), service("web"));
     await eventually(() => late.clusterIP("web") !== undefined, "the new folder is read");
+  });
+  it("a folder without manifests is a warning, told once", async () => {
+    await using dns = await load({ "readme.txt": "" }, {}, async (folder) => {
+      await mkdir(join(folder, "deep"));
+      await writeFile(join(folder, "deep", "a.yaml"), service("web"));
+    });
+    expect(dns.findings).to.have.length(1);
+    expect(dns.findings[0]).to.match(/:1: warning: manifests: no \*\.yaml, \*\.yml or \*\.json files here; folders in it are not read$/);
+    expect(dns.summaries[0]?.errors).to.equal(0);
+    await dns.write("a.yaml", service("a"));
+    await eventually(() => dns.clusterIP("a") !== undefined, "the first file is read");
+    expect(dns.findings).to.have.length(1);
   });
   it("a single file, and objects' namespaces", async () => {
     await using dns = await load(
@@ -187,6 +199,28 @@ describe("manifests: changes", () => {
     await eventually(() => dns.clusterIP("b") === undefined, "b is deleted");
     expect(dns.clusterIP("a")).to.not.equal(undefined);
     expect(dns.findings).to.deep.equal([]);
+  });
+  it("each file that changes later is told, many at once in one line", async () => {
+    await using dns = await load({ "a.yaml": service("a") });
+    expect(dns.notes).to.deep.equal([]);
+    await dns.write("a.yaml", `${service("a")}---\n${service("b")}`);
+    await eventually(() => dns.notes.length === 1, "the edit is told");
+    await dns.write("c.yaml", service("c"));
+    await eventually(() => dns.notes.length === 2, "the new file is told");
+    await unlink(join(dns.folder, "a.yaml"));
+    await eventually(() => dns.notes.length === 3, "the deletion is told");
+    expect(dns.notes.splice(0)).to.deep.equal([
+      "a.yaml: read again, 2 objects",
+      "c.yaml: read, 1 object",
+      "a.yaml: gone, 2 objects no longer served",
+    ]);
+    await rm(dns.folder, { recursive: true });
+    await mkdir(`${dns.folder}.new`);
+    for (const name of ["d", "e", "f"]) await writeFile(join(`${dns.folder}.new`, `${name}.yaml`), service(name));
+    await rename(`${dns.folder}.new`, dns.folder);
+    await eventually(() => dns.clusterIP("f") !== undefined, "the new folder is read");
+    await eventually(() => dns.notes.length > 0, "the change is told");
+    expect(dns.notes.at(-1)).to.match(/^(manifests: 4 files have changed or are gone|f\.yaml: read, 1 object)$/);
   });
   it("an edit tells the registry of nothing else", async () => {
     await using dns = await load({ "a.yaml": `${service("a")}---\n${service("b")}---\n${deployment("d")}` });
