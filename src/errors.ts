@@ -54,10 +54,11 @@ export class FindingsError extends NdotsError {
   }
 }
 
-/** The word of `known` that is nearest to `word` (edit distance at most a third of its length), if any. */
+/** The word of `known` that is nearest to `word` (edit distance at most a third of its length; 2 from four letters on), if any. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
+  if (word.length < 2) return undefined; // every letter is near to every other
   let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let bestDistance = Math.max(word.length < 4 ? 1 : 2, Math.floor(word.length / 3)) + 1;
   for (const candidate of known) {
     const distance = editDistance(word, candidate, bestDistance);
     if (distance < bestDistance) {

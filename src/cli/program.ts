@@ -157,6 +157,10 @@ function usageError(
 }
 
 function unknown(what: "command" | "option", word: string, known: readonly string[]): NdotsError {
+  if (what === "command" && known.includes(word)) {
+    const text = `"${word}" is a command of its own and can't follow serve or its options: ndots ${word} (in a checkout: node dist/cli.js ${word})`;
+    return new NdotsError("NDOTS_ERR_USAGE", text);
+  }
   const near = nearest(word, known);
   return new NdotsError(
     "NDOTS_ERR_USAGE",

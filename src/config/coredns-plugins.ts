@@ -1,5 +1,5 @@
 // What is known about directives beyond our own plugins: CoreDNS's execution order, and a sentence for each plugin of
-// CoreDNS or of its surroundings that is not here. Read by blocks.ts for its errors, by plugins/index.ts for the order.
+// CoreDNS or of its surroundings that is not here. Read by blocks.ts for its errors.
 
 /** The order in which plugins see a query: CoreDNS 1.14's, with our `search` just before `kubernetes`. */
 export const executionOrder: readonly string[] = `

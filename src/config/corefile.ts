@@ -10,7 +10,7 @@ import { createTokenStream } from "./imports.ts";
 import type { CorefileFiles, TokenStream } from "./imports.ts";
 import { parseServerKey } from "./server-keys.ts";
 import type { ServerKey } from "./server-keys.ts";
-import type { Environment, LexedToken, Token } from "./tokens.ts";
+import { unsetHint, type Environment, type LexedToken, type Token } from "./tokens.ts";
 
 export interface CorefileInput {
   /** For messages, and the place that imports are relative to. */
@@ -82,7 +82,7 @@ function readServerBlock(first: LexedToken, parser: Parser): ServerBlock | undef
     else stream.defineSnippet(snippet, readSnippet(opened, parser), first);
     return undefined;
   }
-  if (keys.length === 0) error(first, "a server block needs a key, like .:53 or example.org");
+  if (keys.length === 0) error(first, `a server block needs a key, like .:53 or example.org${unsetHint(first)}`);
   const directives = readLines(opened, 1, parser);
   const stray = stream.peek();
   if (opened === undefined && stray !== undefined) {

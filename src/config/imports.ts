@@ -3,7 +3,7 @@
 // that no file can make the parser run on. Pure but for the injected CorefileFiles; called by corefile.ts.
 
 import { dirname, join } from "node:path";
-import type { Finding, Position } from "../errors.ts";
+import { nearest, type Finding, type Position } from "../errors.ts";
 import { lexCorefile } from "./tokens.ts";
 import type { Environment, LexedToken } from "./tokens.ts";
 
@@ -118,7 +118,8 @@ export function createTokenStream(options: StreamOptions): TokenStream {
       return push(token, snippet.tokens, `snippet (${pattern})`, chain);
     }
     if (pattern === "") return report(token, "import needs a snippet, a file or a pattern, found nothing");
-    if (files === undefined) return report(token, `import ${pattern}: no such snippet above, and files can't be imported here`);
+    if (files === undefined)
+      return report(token, `import ${pattern}: no such snippet above${meant(pattern)}, and files can't be imported here`);
     const path = pattern.startsWith("/") ? pattern : join(dirname(token.file), pattern);
     if (!/[*?[]/.test(path)) return importFile(token, path, chain, false);
     if (path.includes("[") || path.replaceAll(/[^*?]/g, "").length > 1) {
@@ -132,6 +133,11 @@ export function createTokenStream(options: StreamOptions): TokenStream {
     for (const match of matches.toReversed()) importFile(token, match, chain, true);
   }
 
+  function meant(name: string): string {
+    const near = nearest(name, snippets.keys());
+    return near === undefined ? "" : ` (did you mean ${near}?)`;
+  }
+
   function importFile(token: LexedToken, path: string, chain: readonly string[], matched: boolean): void {
     if (stopped) return;
     if (filesLeft-- === 0) return giveUp(token, `more than ${MAX_FILE_EXPANSIONS} imports of files, the rest is not read`);
@@ -143,7 +149,7 @@ export function createTokenStream(options: StreamOptions): TokenStream {
       const code = (error as NodeJS.ErrnoException).code ?? "";
       // What only matches a pattern may be a folder, or be gone again.
       if (matched && ["ENOENT", "ENOTDIR", "EISDIR"].includes(code)) return;
-      const why = code === "ENOENT" ? "no such snippet above, and no such file" : (error as Error).message;
+      const why = code === "ENOENT" ? `no such snippet above${meant(token.text)}, and no such file` : (error as Error).message;
       return report(token, `import ${token.text}: ${why} (${path})`);
     }
     push(token, lexCorefile(path, text ?? "", env, findings), `file ${path}`, chain);

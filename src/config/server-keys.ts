@@ -5,7 +5,7 @@
 import { formatName } from "../dns/name.ts";
 import type { Name } from "../dns/name.ts";
 import type { Finding, Position } from "../errors.ts";
-import type { Token } from "./tokens.ts";
+import { unsetHint, type Token } from "./tokens.ts";
 import { parseZone } from "./zones.ts";
 
 /** The transports that a key may name, with their ports. */
@@ -25,7 +25,7 @@ export interface ServerKey extends Position {
 export function parseServerKey(token: Token, text: string, findings: Finding[]): ServerKey[] {
   const { file, line, column } = token;
   const report = (severity: Finding["severity"], message: string): ServerKey[] => {
-    findings.push({ severity, file, line, column, message });
+    findings.push({ severity, file, line, column, message: severity === "error" ? message + unsetHint(token) : message });
     return [];
   };
   const [, prefix, address = ""] = /^(?:([a-z0-9+.-]*):\/\/)?(.*)$/is.exec(text) ?? [];

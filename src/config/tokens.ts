@@ -8,6 +8,8 @@ import type { Finding, Position } from "../errors.ts";
 export interface Token extends Position {
   readonly text: string;
   readonly quoted: boolean;
+  /** The first variable in it that is not set, and so was read as nothing. */
+  readonly unset?: string;
 }
 
 /** A token as the parser needs it: braces count only when written as such, not when a variable's value is one. */
@@ -34,7 +36,7 @@ export function lexCorefile(file: string, text: string, env: Environment, findin
       file,
       line: startLine,
       column,
-      text: fillIn(raw, env),
+      ...fillIn(raw, env),
       quoted,
       kind,
       first: startLine !== lastLine,
@@ -98,9 +100,18 @@ function endOfLine(text: string, from: number): number {
 }
 
 // One pass: a value that looks like a reference is not filled in again. `{$}` names nothing and stays.
-function fillIn(text: string, env: Environment): string {
-  return text.replace(/\{\$([^{}]+)\}|\{%([^{}%]+)%\}/g, (_, dollar?: string, percent?: string) => {
+function fillIn(raw: string, env: Environment): Pick<Token, "text" | "unset"> {
+  let unset: string | undefined;
+  const text = raw.replace(/\{\$([^{}]+)\}|\{%([^{}%]+)%\}/g, (_, dollar?: string, percent?: string) => {
     const name = dollar ?? percent ?? "";
-    return Object.hasOwn(env, name) ? (env[name] ?? "") : "";
+    const value = Object.hasOwn(env, name) ? env[name] : undefined;
+    if (value === undefined) unset ??= name;
+    return value ?? "";
   });
+  return unset === undefined ? { text } : { text, unset };
+}
+
+/** What to add to a message about `token`, if it may be wrong for want of a variable. */
+export function unsetHint({ unset }: Token): string {
+  return unset === undefined ? "" : `; the variable ${unset} is not set`;
 }

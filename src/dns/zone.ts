@@ -63,3 +63,13 @@ export interface Zone {
   /** NXDOMAIN with OPT asks the chain, for it knows a nearer reason. */
   readonly namesNearest?: boolean;
 }
+
+/** The zone of a cluster, as short names are looked for in it. */
+export interface ClusterZone extends Zone {
+  /** Whether any namespace that is served has a Service with this label. */
+  hasServiceNamed(label: string): boolean;
+}
+
+export function isClusterZone(zone: Zone): zone is ClusterZone {
+  return "hasServiceNamed" in zone;
+}

@@ -69,7 +69,7 @@ function explain(transport: "udp" | "tcp", address: string, port: number, cause:
         port === 53 ? "another process has it; on port 53 that is often systemd-resolved or dnsmasq" : "another process has it";
       const flags = transport === "udp" ? "-lunp" : "-ltnp";
       const look = process.platform === "linux" ? `ss ${flags} 'sport = :${port}'` : `lsof -nP -i ${transport}:${port}`;
-      return `${holder} (to see which: sudo ${look}). Choose another port (-p 1053), or other addresses with "bind ADDRESS" in the Corefile.`;
+      return `${holder} (to see which: sudo ${look}). Choose another port (-p N), or other addresses with "bind ADDRESS" in the Corefile.`;
     }
     case "EACCES":
     case "EPERM":

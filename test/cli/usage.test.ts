@@ -31,6 +31,11 @@ const rows: readonly Row[] = [
   { args: "env --help", code: 0, stdout: /--namespace[^]*Example:/ },
   { args: "version --help", code: 0, stdout: /Example:/ },
   { args: "chek", code: 2, stderr: /^unknown command "chek"; did you mean check\? / },
+  {
+    args: "serve check",
+    code: 2,
+    stderr: /^"check" is a command of its own .*: ndots check \(in a checkout: node dist\/cli\.js check\)$/m,
+  },
   { args: "frobnicate", code: 2, stderr: /^unknown command "frobnicate"/ },
   { args: "-cnf Corefile", code: 2, stderr: /^unknown option "-cnf"; did you mean -conf\? / },
   { args: "-qiet", code: 2, stderr: /did you mean -quiet\?/ },

@@ -188,6 +188,21 @@ describe("Corefile: what is wrong", () => {
   const bomb = Array.from({ length: 15 }, (_, i) => `(s${i}) {\n${i === 0 ? "x" : `import s${i - 1}\nimport s${i - 1}`}\n}`).join("\n");
   const rows: readonly { rule: string; text: string; says: readonly string[]; tree?: Tree; reads?: readonly string[] }[] = [
     {
+      rule: "an import that is nearly a snippet",
+      text: "(snip) {\n log\n}\n. {\n import snipp\n}",
+      says: ["Corefile:5:9: import snipp: no such snippet above (did you mean snip?), and no such file (snipp)"],
+    },
+    {
+      rule: "a key whose port is an unset variable",
+      text: ".:{$NOPE} {\n log\n}",
+      says: ['Corefile:1:1: the port of ".:" must be 0–65535, found ""; the variable NOPE is not set'],
+    },
+    {
+      rule: "a key that is an unset variable",
+      text: "{%NOPE%} {\n log\n}",
+      says: ["Corefile:1:1: a server block needs a key, like .:53 or example.org; the variable NOPE is not set"],
+    },
+    {
       rule: "a brace that is never closed",
       text: ". {\n log\n",
       says: ['Corefile:1:3: this "{" is never closed, expected a "}"'],

@@ -66,7 +66,7 @@ describe("listeners/bind: errors are worded for people", () => {
       code: "EADDRINUSE",
       port: 53,
       address: "",
-      says: ["all addresses, port 53/UDP", "systemd-resolved", "sport = :53", "-p 1053", '"bind ADDRESS"'],
+      says: ["all addresses, port 53/UDP", "systemd-resolved", "sport = :53", "another port (-p N)", '"bind ADDRESS"'],
     },
     { code: "EADDRINUSE", port: 1053, address: "192.0.2.1", says: ["192.0.2.1, port 1053/UDP", "another process has it", "sport = :1053"] },
     {

@@ -10,7 +10,7 @@ import { labelsBelow, nameBelow, type Name } from "../../dns/name.ts";
 import { addressToBytes, nameRdata, soaRdata, txtRdata } from "../../dns/rdata.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
 import { addressText } from "../../dns/reverse.ts";
-import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
+import type { ClusterZone, NamesListener, Node } from "../../dns/zone.ts";
 import type { Service } from "../../registry/objects.ts";
 import type { Cluster, Touched } from "./cluster.ts";
 import { frontOf, type Front } from "./front.ts";
@@ -33,15 +33,9 @@ export interface KubernetesZoneOptions {
 }
 
 /** The forward zone, with what others in its server block ask of it. */
-export interface KubernetesZone extends Zone {
+export interface KubernetesZone extends ClusterZone {
   /** The server's own addresses may have changed: looks again which Services front this server, and tells the names that follow from it. */
   refreshFront(): void;
-  /** Whether any namespace that is served has a Service with this label. */
-  hasServiceNamed(label: string): boolean;
-}
-
-export function isKubernetesZone(zone: Zone): zone is KubernetesZone {
-  return "hasServiceNamed" in zone;
 }
 
 /** The version of the DNS specification that the records follow; its TTL is CoreDNS's. */

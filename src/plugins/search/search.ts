@@ -6,10 +6,9 @@ import { directive, once, one, rest, type Options, type Property } from "../../c
 import { chase, lookup, replyFrom } from "../../dns/lookup.ts";
 import { DROP, EdeCodes, emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
 import { isWithin, ROOT, type Name } from "../../dns/name.ts";
-import type { Zone } from "../../dns/zone.ts";
+import { isClusterZone, type Zone } from "../../dns/zone.ts";
 import { definePlugin, type Answer, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import type { Position } from "../../errors.ts";
-import { isKubernetesZone } from "../kubernetes/zone.ts";
 import { RESERVED, searchZone, TYPES } from "./zone.ts";
 
 const NAME = "search";
@@ -52,7 +51,7 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
   const zone = searchZone({
     namespaces,
     qualified: every === "all" ? "all" : "listed",
-    cluster: () => zonesOfCluster().find(isKubernetesZone),
+    cluster: () => zonesOfCluster().find(isClusterZone),
     ttl: TTL_SECONDS,
   });
   return {
@@ -89,7 +88,7 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
 
   // NODATA for a name that has short names below it; in the cluster's zone the SOA stands where it is.
   function nonTerminal(qname: Name): Reply {
-    const cluster = zonesOfCluster().find(isKubernetesZone);
+    const cluster = zonesOfCluster().find(isClusterZone);
     const soa = cluster?.soa();
     const owner = cluster !== undefined && isWithin(qname, cluster.apex) ? cluster.apex : ROOT;
     return { ...emptyReply(Rcodes.NOERROR, NAME), authoritative: true, authority: soa === undefined ? [] : [{ ...soa, owner }] };

@@ -5,8 +5,7 @@
 import { labelsBelow, labelsOf, nameBelow, ROOT, type Name } from "../../dns/name.ts";
 import { nameRdata } from "../../dns/rdata.ts";
 import { RRTypes, type RRType } from "../../dns/records.ts";
-import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
-import type { KubernetesZone } from "../kubernetes/zone.ts";
+import type { ClusterZone, NamesListener, Node, Zone } from "../../dns/zone.ts";
 
 export interface SearchZoneOptions {
   /** Where bare names are looked for, in this order. */
@@ -14,7 +13,7 @@ export interface SearchZoneOptions {
   /** Whether `my-nginx.NS.` is answered for every namespace, or for the listed ones only. */
   readonly qualified: "all" | "listed";
   /** The zone that the names are short for; asked for when it is first needed. */
-  readonly cluster: () => KubernetesZone | undefined;
+  readonly cluster: () => ClusterZone | undefined;
   /** The TTL of the CNAMEs, in seconds, is that of the target's records; this one where it has none. */
   readonly ttl: number;
 }
