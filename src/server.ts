@@ -111,7 +111,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     findings: [...setup.findings, ...foundAtStart],
     zoneLines: setup.blocks.flatMap(zoneLines),
     describe() {
-      const where = setup.life.addresses.map(({ address, port }) => `${address.includes(":") ? `[${address}]` : address}:${port}`);
+      const where = setup.life.addresses.map(formatAddress);
       const heapMiB = Math.round(getHeapStatistics().heap_size_limit / MIB);
       const tableMiB = Math.round(answering.groups.reduce((sum, { table }) => sum + table.bytes, 0) / MIB);
       return [
@@ -300,7 +300,11 @@ function tell(log: Log, finding: Finding): void {
 // `dns://:53`, as CoreDNS labels its servers.
 function serverLabel(block: ReadyBlock): string {
   const { address, port } = block.listen[0] ?? { address: "", port: 0 };
-  return `dns://${address.includes(":") ? `[${address}]` : address}:${port}`;
+  return `dns://${formatAddress({ address, port })}`;
+}
+
+function formatAddress({ address, port }: ListenAddress): string {
+  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
 }
 
 function zoneLines(block: ReadyBlock): string[] {

@@ -2,6 +2,7 @@
 // table's bytes are the chain's bytes by construction.
 
 import {
+  uint16,
   emptyReply,
   encodeReply,
   HEADER_BYTES,
@@ -121,8 +122,4 @@ function skipName(bytes: Uint8Array, start: number, pointers: number[]): number 
     if (length === 0) return at + 1;
     at += 1 + length;
   }
-}
-
-function uint16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
 }

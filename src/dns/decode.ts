@@ -2,7 +2,7 @@
 // Strict where a server would be lenient: anything that does not add up, down to one stray byte, makes it undefined.
 // Never throws; counts are held against the message's size before anything is read. Not for the query path.
 
-import { COMPRESSIBLE, HEADER_BYTES, OPTION_EDE, type Ede, type NameLayout, type Rcode } from "./message.ts";
+import { uint16, COMPRESSIBLE, HEADER_BYTES, OPTION_EDE, type Ede, type NameLayout, type Rcode } from "./message.ts";
 import { readName, ROOT, type Name } from "./name.ts";
 import { RRTypes, type Rdata, type RRClass, type RRType } from "./records.ts";
 
@@ -153,8 +153,4 @@ function readEdns({ rrclass, rdata }: DecodedRecord, ttl: number): DecodedEdns |
   if (error !== undefined && error.length < 2) return undefined;
   const ede = error && { code: uint16(error, 0), text: Buffer.from(error.subarray(2)).toString() };
   return { udpSize: rrclass, version: (ttl >>> 16) & 0xff, dnssecOk: (ttl & 0x8000) !== 0, options, ede };
-}
-
-function uint16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
 }

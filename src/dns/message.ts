@@ -207,6 +207,11 @@ export function encodeOpt(
   return at + OPT_BYTES + edeBytes;
 }
 
+/** A 16-bit number in network order; bytes past the end read as 0. */
+export function uint16(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
 export function putUint16(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >> 8;
   bytes[at + 1] = value;

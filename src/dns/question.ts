@@ -2,7 +2,7 @@
 // every listener thread for each packet, so it allocates nothing and writes what it found into the Exchange.
 // What it can't accept it names by its defect; a packet that passes is safe for everything behind it.
 
-import { HEADER_BYTES, type Transport } from "./message.ts";
+import { HEADER_BYTES, uint16, type Transport } from "./message.ts";
 import { MAX_LABEL_BYTES, MAX_NAME_BYTES, type Name } from "./name.ts";
 import { RRTypes } from "./records.ts";
 
@@ -190,8 +190,4 @@ function areOptionsSound(bytes: Uint8Array, start: number, end: number): boolean
     at += OPTION_HEAD_BYTES + uint16(bytes, at + 2);
   }
   return at === end;
-}
-
-function uint16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
 }

@@ -6,12 +6,6 @@ import type { Applied, Change, EndpointSlice, Namespace, Pod, RegistryObject, Se
 /** Called after a batch is applied, with the changes that really changed something; never with an empty batch. */
 export type ChangeListener = (changes: readonly Applied[]) => void;
 
-/** One thing that answers to an address: a Service by its ClusterIP, or a Service's endpoint. */
-export interface AddressUse {
-  readonly service: Service | undefined;
-  readonly slice: EndpointSlice | undefined;
-}
-
 export interface Registry {
   /** True once every source has delivered its first full state; never goes back. */
   readonly synced: boolean;
