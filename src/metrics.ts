@@ -1,9 +1,5 @@
 // What is counted, under CoreDNS's names. Plain values here; the `prometheus` plugin turns them into an exposition.
-// `Traffic` is the hot path's part: one typed array per server block, so that counting a query allocates nothing.
-
-import type { Rcode, Transport } from "./dns/message.ts";
-import { RRTypes, type RRType } from "./dns/records.ts";
-import { rcodeName } from "./dns/text.ts";
+// The hot path's counters are in traffic.ts.
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -144,15 +140,16 @@ function createHistogram(name: string, help: string, buckets: readonly number[])
   };
 }
 
-// A histogram's cells from `at`: one per bucket (not cumulative), one above the last, the sum.
-function observe(cells: Float64Array, at: number, buckets: readonly number[], value: number): void {
+/** Counts `value` in a histogram's cells from `at`: one per bucket (not cumulative), one above the last, the sum. */
+export function observe(cells: Float64Array, at: number, buckets: readonly number[], value: number): void {
   let index = 0;
   while (index < buckets.length && value > (buckets[index] as number)) index++;
   (cells[at + index] as number)++;
   (cells[at + buckets.length + 1] as number) += value;
 }
 
-function* histogramSamples(cells: Float64Array, at: number, buckets: readonly number[], labels: Labels): Generator<Sample> {
+/** The samples of such cells. */
+export function* histogramSamples(cells: Float64Array, at: number, buckets: readonly number[], labels: Labels): Generator<Sample> {
   let count = 0;
   for (const [index, bound] of buckets.entries()) {
     count += cells[at + index] as number;
@@ -162,171 +159,6 @@ function* histogramSamples(cells: Float64Array, at: number, buckets: readonly nu
   yield { labels: { ...labels, le: "+Inf" }, value: count, suffix: "_bucket" };
   yield { labels, value: cells[at + buckets.length + 1] as number, suffix: "_sum" };
   yield { labels, value: count, suffix: "_count" };
-}
-
-const PROTO_LABELS = ["udp", "tcp"] as const; // TLS and HTTPS count as tcp
-const FAMILY_LABELS = ["1", "2"] as const; // IPv4, IPv6 (IANA address family numbers)
-
-// The types that CoreDNS counts by name.
-const COUNTED_TYPES = [
-  "A",
-  "AAAA",
-  "ANY",
-  "AXFR",
-  "CNAME",
-  "DNSKEY",
-  "DS",
-  "HTTPS",
-  "IXFR",
-  "MX",
-  "NS",
-  "NSEC",
-  "NSEC3",
-  "PTR",
-  "RRSIG",
-  "SOA",
-  "SRV",
-  "SVCB",
-  "TXT",
-] as const;
-const TYPE_LABELS: readonly string[] = [...COUNTED_TYPES, "other"];
-const OTHER_TYPE = COUNTED_TYPES.length;
-const TYPE_INDEX = new Uint8Array(RRTypes.ANY + 1).fill(OTHER_TYPE);
-for (const [index, type] of COUNTED_TYPES.entries()) TYPE_INDEX[RRTypes[type]] = index;
-
-/** Response codes 0 to 23 (BADCOOKIE) are assigned (RFC 6895 §2.3, RFC 7873 §8). */
-const RCODES = 24;
-/** Plugins that write replies, the server itself included; far more than there are. Those beyond share a place. */
-const MAX_PLUGINS = 32;
-
-// One block's cells:
-//
-//   requests: proto × family × type │ DO │ responses: plugin × rcode │ seconds │ request bytes × proto │ reply bytes × proto
-const REQUESTS = 0;
-const DO_REQUESTS = REQUESTS + PROTO_LABELS.length * FAMILY_LABELS.length * TYPE_LABELS.length;
-const RESPONSES = DO_REQUESTS + 1;
-const SECONDS = RESPONSES + MAX_PLUGINS * RCODES;
-const SIZE_CELLS = SIZE_BUCKETS.length + 2;
-const REQUEST_BYTES = SECONDS + TIME_BUCKETS.length + 2;
-const REPLY_BYTES = REQUEST_BYTES + PROTO_LABELS.length * SIZE_CELLS;
-const CELLS = REPLY_BYTES + PROTO_LABELS.length * SIZE_CELLS;
-
-/** The counters of one server block. */
-export interface Traffic {
-  /** Counts one answered query. Primitives only, allocates nothing. `by` is the plugin that wrote the reply, "" the server itself. */
-  count(
-    transport: Transport,
-    family: 4 | 6,
-    qtype: RRType,
-    rcode: Rcode,
-    requestBytes: number,
-    replyBytes: number,
-    durationMs: number,
-    dnssecOk: boolean,
-    by: string,
-  ): void;
-}
-
-/** A server block as labels: `dns://:53`, `cluster.local.` (or `dropped` for queries that no block takes), "" without a view. */
-export interface BlockLabels {
-  readonly server: string;
-  readonly zone: string;
-  readonly view: string;
-}
-
-/** Makes the counters of one server block and registers them. */
-export function createTraffic(metrics: Metrics, { server, zone, view }: BlockLabels): Traffic {
-  const cells = new Float64Array(CELLS);
-  const plugins = new Map<string, number>();
-  const labels = { server, zone, view };
-  registerTraffic(metrics, labels, cells, plugins);
-  return {
-    count(transport, family, qtype, rcode, requestBytes, replyBytes, durationMs, dnssecOk, by) {
-      const proto = transport === "udp" ? 0 : 1;
-      const type = qtype < TYPE_INDEX.length ? (TYPE_INDEX[qtype] as number) : OTHER_TYPE;
-      let plugin = plugins.get(by);
-      if (plugin === undefined) plugins.set(by, (plugin = Math.min(plugins.size, MAX_PLUGINS - 1)));
-      (cells[REQUESTS + (proto * FAMILY_LABELS.length + (family === 6 ? 1 : 0)) * TYPE_LABELS.length + type] as number)++;
-      if (dnssecOk) (cells[DO_REQUESTS] as number)++;
-      (cells[RESPONSES + plugin * RCODES + (rcode < RCODES ? rcode : RCODES - 1)] as number)++;
-      observe(cells, SECONDS, TIME_BUCKETS, durationMs / 1000);
-      observe(cells, REQUEST_BYTES + proto * SIZE_CELLS, SIZE_BUCKETS, requestBytes);
-      observe(cells, REPLY_BYTES + proto * SIZE_CELLS, SIZE_BUCKETS, replyBytes);
-    },
-  };
-}
-
-function registerTraffic(metrics: Metrics, block: BlockLabels & Labels, cells: Float64Array, plugins: ReadonlyMap<string, number>): void {
-  metrics.register({
-    name: "coredns_dns_requests_total",
-    help: "Counter of DNS requests made per zone, protocol and family.",
-    type: "counter",
-    *collect() {
-      let at = REQUESTS;
-      for (const proto of PROTO_LABELS) {
-        for (const family of FAMILY_LABELS) {
-          for (const type of TYPE_LABELS) {
-            const value = cells[at++] as number;
-            if (value > 0) yield { labels: { ...block, proto, family, type }, value };
-          }
-        }
-      }
-    },
-  });
-  metrics.register({
-    name: "coredns_dns_do_requests_total",
-    help: "Counter of DNS requests with DO bit set per zone.",
-    type: "counter",
-    *collect() {
-      const value = cells[DO_REQUESTS] as number;
-      if (value > 0) yield { labels: block, value };
-    },
-  });
-  metrics.register({
-    name: "coredns_dns_responses_total",
-    help: "Counter of response status codes.",
-    type: "counter",
-    *collect() {
-      for (const [plugin, index] of plugins) {
-        for (let rcode = 0; rcode < RCODES; rcode++) {
-          const value = cells[RESPONSES + index * RCODES + rcode] as number;
-          if (value > 0) yield { labels: { ...block, rcode: rcodeName(rcode), plugin }, value };
-        }
-      }
-    },
-  });
-  metrics.register({
-    name: "coredns_dns_request_duration_seconds",
-    help: "Histogram of the time (in seconds) each request took per zone.",
-    type: "histogram",
-    collect: () => nonEmpty(cells, SECONDS, TIME_BUCKETS, block),
-  });
-  registerSizes(
-    metrics,
-    "coredns_dns_request_size_bytes",
-    "Size of the EDNS0 UDP buffer in bytes (64K for TCP) per zone and protocol.",
-    REQUEST_BYTES,
-    cells,
-    block,
-  );
-  registerSizes(metrics, "coredns_dns_response_size_bytes", "Size of the returned response in bytes.", REPLY_BYTES, cells, block);
-}
-
-function registerSizes(metrics: Metrics, name: string, help: string, at: number, cells: Float64Array, block: Labels): void {
-  metrics.register({
-    name,
-    help,
-    type: "histogram",
-    *collect() {
-      for (const [index, proto] of PROTO_LABELS.entries())
-        yield* nonEmpty(cells, at + index * SIZE_CELLS, SIZE_BUCKETS, { ...block, proto });
-    },
-  });
-}
-
-// Like a labelled metric of CoreDNS, a histogram shows from its first observation on.
-function* nonEmpty(cells: Float64Array, at: number, buckets: readonly number[], labels: Labels): Generator<Sample> {
-  if (cells.subarray(at, at + buckets.length + 1).some((value) => value > 0)) yield* histogramSamples(cells, at, buckets, labels);
 }
 
 /** What the server as a whole counts. */

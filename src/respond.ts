@@ -1,7 +1,8 @@
 // THE QUERY PATH: header check → table → parse → server block → chain → size, EDNS, encode. One function, top to
-// bottom, for every listener. What a packet does wrong is answered here; what a plugin does wrong ends here too.
+// bottom, for every listener. Its first half (front.ts) runs in the listeners' threads too; what that can't answer comes
+// here. What a packet does wrong is answered here; what a plugin does wrong ends here too.
 
-import { createHit, Outcomes, type AnswerTable, type Hit } from "./answers/table.ts";
+import type { AnswerTable, Hit } from "./answers/table.ts";
 import {
   DEFAULT_UDP_BYTES,
   DROP,
@@ -20,10 +21,12 @@ import {
 import type { Name } from "./dns/name.ts";
 import { qnameOf, readQuestion, Verdicts, type Exchange } from "./dns/question.ts";
 import type { Log } from "./log.ts";
-import type { Counter, Traffic } from "./metrics.ts";
+import type { Counter } from "./metrics.ts";
 import type { Answer, Next, Sent } from "./plugin.ts";
-import { route } from "./route.ts";
 import type { ErrorLimiter } from "./error-limit.ts";
+import { createFront } from "./front.ts";
+import { route } from "./route.ts";
+import type { Traffic } from "./traffic.ts";
 
 /** Answers packets. Every listener of one address calls the same one. */
 export interface Responder {
@@ -33,6 +36,8 @@ export interface Responder {
    * Never throws, never rejects.
    */
   respond(io: Exchange): number | Promise<Uint8Array | undefined>;
+  /** Tells the observers of a hit that a thread has answered; `io` holds packet and client, as for respond(). */
+  observed(io: Exchange, hit: Hit, durationMs: number): void;
 }
 
 /** A server block, ready to answer for one of its zones. */
@@ -51,29 +56,37 @@ export interface ResponderOptions {
   /** The blocks that share the address. The table's `block` indexes are indexes here. */
   readonly blocks: readonly Block[];
   readonly table: AnswerTable;
-  /** The plugin that owns a zone of the table. */
-  readonly zoneOwner: (zone: number) => string;
+  /** The plugins that own the table's zones. */
+  readonly owners: readonly string[];
+  /** As given to createTraffic(). */
+  readonly plugins: readonly string[];
   /** Counts what no block takes, zone label "dropped". */
   readonly refusedTraffic: Traffic | undefined;
   readonly errorLimiter: ErrorLimiter;
   readonly log: Log;
   readonly panics: Counter;
-  /** Milliseconds on the monotonic clock; told of every query. */
+  /** Milliseconds on the monotonic clock. */
   readonly now: () => number;
-  onQuery(nowMs: number): void;
 }
 
 export function createResponder(options: ResponderOptions): Responder {
-  const { blocks, table, errorLimiter, log, now } = options;
+  const { blocks, owners, errorLimiter, log, now } = options;
   const byZone = new Map<Name, Block>();
   for (const block of blocks) if (!byZone.has(block.zone)) byZone.set(block.zone, block);
-  const hit: Hit = createHit();
+  const front = createFront({
+    table: options.table,
+    blocks: blocks.map(({ traffic, observers }) => ({ cells: traffic?.cells, observed: observers.length > 0 })),
+    owners: Uint8Array.from(owners, (owner) => options.plugins.indexOf(owner)),
+    now,
+    onHit: tellOfHit,
+  });
   const scratch = new Uint8Array(MAX_MESSAGE_BYTES);
 
   return {
     respond(io) {
-      const verdict = readQuestion(io);
-      switch (verdict) {
+      const length = front.answer(io);
+      if (length >= 0) return length;
+      switch (io.verdict) {
         case Verdicts.DROP:
           return 0;
         case Verdicts.FORMERR:
@@ -85,31 +98,23 @@ export function createResponder(options: ResponderOptions): Responder {
         case Verdicts.REFUSED:
           return refuse(io, Rcodes.REFUSED);
         case Verdicts.OK:
-          break;
+          return askChain(io);
         default:
-          return verdict satisfies never;
+          return io.verdict satisfies never;
       }
-      options.onQuery(io.receivedAtMs);
-      return table.answer(io, hit) === Outcomes.HIT ? afterHit(io) : askChain(io);
+    },
+    observed(io, hit, durationMs) {
+      readQuestion(io);
+      tellOfHit(io, hit, durationMs);
     },
   };
 
-  function afterHit(io: Exchange): number {
+  function tellOfHit(io: Exchange, hit: Hit, durationMs: number): void {
     const block = blocks[hit.block] as Block;
-    const { traffic, observers } = block;
-    if (traffic === undefined && observers.length === 0) return hit.length;
-    const durationMs = now() - io.receivedAtMs;
-    const by = options.zoneOwner(hit.zone);
+    const { length, rcode, replyFlags, answerCount } = hit;
     const requestBytes = io.inEnd - io.inAt;
-    traffic?.count(io.transport, io.family, io.qtype, hit.rcode, requestBytes, hit.length, durationMs, io.dnssecOk, by);
-    if (observers.length > 0) {
-      const { length, rcode, replyFlags, answerCount } = hit;
-      const sent: Sent = { rcode, flags: replyFlags, requestBytes, replyBytes: length, durationMs, by, answerCount };
-      const query = toQuery(io);
-      tell(observers, block, query, sent);
-      return length;
-    }
-    return hit.length;
+    const by = owners[hit.zone] ?? "";
+    tell(block.observers, block, toQuery(io), { rcode, flags: replyFlags, requestBytes, replyBytes: length, durationMs, by, answerCount });
   }
 
   function askChain(io: Exchange): number | Promise<Uint8Array | undefined> {

@@ -2,14 +2,11 @@
 // cli.ts to people. Everything a server holds hangs on the object made here: any number run side by side.
 
 import { getHeapStatistics } from "node:v8";
-import { createCompiler, type Compiler } from "./answers/compile.ts";
-import { MemoryTable } from "./answers/table.ts";
-import { composeChain } from "./chain.ts";
+import { createGroups, formatAddress, type Group } from "./answering.ts";
 import { formatGoDuration } from "./config/arguments.ts";
-import { DEFAULT_UDP_BYTES, MAX_MESSAGE_BYTES } from "./dns/message.ts";
+import { MAX_MESSAGE_BYTES } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
 import { Exchange } from "./dns/question.ts";
-import { createErrorLimiter } from "./error-limit.ts";
 import { FindingsError, formatFinding, type Finding } from "./errors.ts";
 import { createHttpServers, type HttpServers } from "./http.ts";
 import { bindPair } from "./listeners/bind.ts";
@@ -18,13 +15,12 @@ import type { ListenAddress, Listener } from "./listeners/listener.ts";
 import { tcpListener } from "./listeners/tcp.ts";
 import { udpListener } from "./listeners/udp.ts";
 import type { Log } from "./log.ts";
-import { createMetrics, createServerMetrics, createTraffic, type Metrics, type ServerMetrics } from "./metrics.ts";
+import { createMetrics, createServerMetrics, type Metrics } from "./metrics.ts";
 import { readVersion } from "./version.ts";
 import type { Plugin } from "./plugin.ts";
 import { plugins } from "./plugins/index.ts";
 import type { Registry } from "./registry/registry.ts";
-import { createResponder, type Block, type Responder } from "./respond.ts";
-import { instancesOf, setUp, type ReadyBlock, type Setup, type SetupOptions } from "./setup.ts";
+import { instancesOf, setUp, type ReadyBlock, type SetupOptions } from "./setup.ts";
 
 export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | "port" | "address" | "embedded" | "env"> {
   readonly log: Log;
@@ -88,13 +84,13 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 
   const stopping = new AbortController();
   const listeners: Listener[] = [];
-  const answering = createAnswering(setup, metrics, createServerMetrics(metrics, { version: readVersion(), revision: "" }), log);
+  const groups = createGroups(setup, metrics, createServerMetrics(metrics, { version: readVersion(), revision: "" }), log);
   try {
-    setup.life.addresses = await listen(answering.groups, listeners, metrics, log);
+    setup.life.addresses = await listen(groups, listeners, metrics, log);
     await http.start();
     for (const instance of instancesOf(setup.blocks)) await instance.start?.();
     await setup.registries.run(stopping.signal);
-    if (options.table !== "off") for (const { compiler } of answering.groups) compiler.start();
+    if (options.table !== "off") for (const { compiler } of groups) compiler.start();
     const errors = foundAtStart.filter((finding) => finding.severity === "error");
     if (options.strict && errors.length > 0) throw new FindingsError("NDOTS_ERR_MANIFEST", errors);
   } catch (error) {
@@ -113,7 +109,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     describe() {
       const where = setup.life.addresses.map(formatAddress);
       const heapMiB = Math.round(getHeapStatistics().heap_size_limit / MIB);
-      const tableMiB = Math.round(answering.groups.reduce((sum, { table }) => sum + table.bytes, 0) / MIB);
+      const tableMiB = Math.round(groups.reduce((sum, { table }) => sum + table.bytes, 0) / MIB);
       return [
         `listening on ${where.join(", ")} for UDP and TCP (portable listeners: node:dgram, node:net)`,
         `memory: at most ${heapMiB} MiB of JavaScript heap (--max-old-space-size sets it), ${tableMiB} MiB of answer table beside it`,
@@ -123,12 +119,12 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       const io = new Exchange(MAX_MESSAGE_BYTES);
       Object.assign(io, { in: packet, inEnd: packet.length, transport, receivedAtMs: performance.now() });
       Object.assign(io, { remoteAddress: "127.0.0.1", localAddress: "127.0.0.1" });
-      const answer = await (answering.groups[0] as Group).responder.respond(io);
+      const answer = await (groups[0] as Group).responder.respond(io);
       if (typeof answer !== "number") return answer;
       return answer === 0 ? undefined : io.out.slice(0, answer);
     },
     async settled() {
-      for (const { compiler } of answering.groups) await compiler.idle();
+      for (const { compiler } of groups) await compiler.idle();
     },
     stop(how) {
       stopped ??= (how === "drain" ? drain() : Promise.resolve()).then(close);
@@ -147,13 +143,19 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     }
     const startedMs = performance.now();
     await delay(leastMs);
-    while (performance.now() - startedMs < mostMs && performance.now() - answering.lastQueryMs() < QUIET_MS) await delay(LOOK_MS);
+    for (let seen = -1, quietSinceMs = startedMs; ; await delay(LOOK_MS)) {
+      const nowMs = performance.now();
+      const received = listeners.reduce((sum, listener) => sum + listener.received, 0);
+      if (received !== seen) quietSinceMs = nowMs;
+      seen = received;
+      if (nowMs - quietSinceMs >= QUIET_MS || nowMs - startedMs >= mostMs) return;
+    }
   }
 
   async function close(): Promise<void> {
     setup.life.stopping = setup.life.draining = true;
     await Promise.all(listeners.map((listener) => listener.stop(GRACE_MS)));
-    for (const { compiler } of answering.groups) compiler.stop();
+    for (const { compiler } of groups) compiler.stop();
     stopping.abort();
     await setup.registries.ended().catch((error: unknown) => log.error(String(error)));
     for (const instance of instancesOf(setup.blocks)) await instance.stop?.();
@@ -181,100 +183,6 @@ function withOwn(more: readonly Plugin<unknown>[] = []): ReadonlyMap<string, Plu
   return new Map([...more.map((plugin) => [plugin.name, plugin] as const), ...plugins]);
 }
 
-// Addresses that are served by the same blocks share one table and one responder.
-interface Group {
-  readonly addresses: readonly ListenAddress[];
-  readonly responder: Responder;
-  readonly compiler: Compiler;
-  readonly table: MemoryTable;
-}
-
-interface Answering {
-  readonly groups: readonly Group[];
-  /** On the monotonic clock; 0 before the first. */
-  lastQueryMs(): number;
-}
-
-function createAnswering(setup: Setup, metrics: Metrics, serverMetrics: ServerMetrics, log: Log): Answering {
-  let lastQueryMs = 0;
-  const dropped = metrics.counter("ndots_dropped_packets_total", "Packets that got no answer, by reason.");
-  const errorLimiter = createErrorLimiter(() => dropped.add({ reason: "error_rate" }));
-  const groups = groupByAddress(setup.blocks).map(({ addresses, blocks }) => {
-    const table = new MemoryTable();
-    const served = blocks.flatMap((block) => serveBlock(block, metrics, serverMetrics));
-    const compiler = createCompiler(
-      table,
-      served.map(({ block, instances }) => ({ zone: block.zone, udpSize: block.udpSize, instances })),
-      (error) => log.error(`answer table: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
-    );
-    const responder = createResponder({
-      blocks: served.map(({ block }) => block),
-      table,
-      zoneOwner: compiler.zoneOwner,
-      refusedTraffic: blocks.some((block) => block.traffic)
-        ? createTraffic(metrics, { server: serverLabel(blocks[0] as ReadyBlock), zone: "dropped", view: "" })
-        : undefined,
-      errorLimiter,
-      log,
-      panics: serverMetrics.panics,
-      now: () => performance.now(),
-      onQuery: (nowMs) => void (lastQueryMs = nowMs),
-    });
-    return { addresses, responder, compiler, table };
-  });
-  return { groups, lastQueryMs: () => lastQueryMs };
-}
-
-// A server block as the responder sees it: one for each of its zones, for the metrics' labels.
-function serveBlock(
-  ready: ReadyBlock,
-  metrics: Metrics,
-  { pluginEnabled }: ServerMetrics,
-): { readonly block: Block; readonly instances: ReadyBlock["instances"] }[] {
-  const { instances } = ready;
-  const chain = composeChain(instances);
-  const observers = instances.flatMap(({ instance }) => (instance.observe === undefined ? [] : [instance.observe.bind(instance)]));
-  const errorObservers = instances.flatMap(({ instance }) =>
-    instance.observeError === undefined ? [] : [instance.observeError.bind(instance)],
-  );
-  const udpSize = instances.find(({ instance }) => instance.udpSizeBytes !== undefined)?.instance.udpSizeBytes ?? DEFAULT_UDP_BYTES;
-  for (const { zone } of ready.plan.keys) {
-    for (const { name } of instances) pluginEnabled.set(1, { server: serverLabel(ready), zone: formatName(zone), view: "", name });
-  }
-  return ready.plan.keys.map(({ zone }) => ({
-    instances,
-    block: {
-      zone,
-      chain: chain.ask,
-      blame: chain.blame,
-      udpSize,
-      traffic: ready.traffic ? createTraffic(metrics, { server: serverLabel(ready), zone: formatName(zone), view: "" }) : undefined,
-      observers,
-      errorObservers,
-    },
-  }));
-}
-
-function groupByAddress(blocks: readonly ReadyBlock[]): { addresses: ListenAddress[]; blocks: ReadyBlock[] }[] {
-  const byAddress = new Map<string, { address: ListenAddress; blocks: ReadyBlock[] }>();
-  for (const block of blocks) {
-    for (const address of block.listen) {
-      const key = `${address.address} ${address.port}`;
-      const held = byAddress.get(key) ?? { address, blocks: [] };
-      held.blocks.push(block);
-      byAddress.set(key, held);
-    }
-  }
-  const groups = new Map<string, { addresses: ListenAddress[]; blocks: ReadyBlock[] }>();
-  for (const { address, blocks: served } of byAddress.values()) {
-    const key = served.map((block) => blocks.indexOf(block)).join(" ");
-    const group = groups.get(key) ?? { addresses: [], blocks: served };
-    group.addresses.push(address);
-    groups.set(key, group);
-  }
-  return [...groups.values()];
-}
-
 async function listen(groups: readonly Group[], listeners: Listener[], metrics: Metrics, log: Log): Promise<ListenAddress[]> {
   const bound: ListenAddress[] = [];
   const limits = { connections: tcpConnectionCap() };
@@ -295,16 +203,6 @@ function tell(log: Log, finding: Finding): void {
   const text = formatFinding(finding);
   if (finding.severity === "error") log.error(text);
   else log.warning(text);
-}
-
-// `dns://:53`, as CoreDNS labels its servers.
-function serverLabel(block: ReadyBlock): string {
-  const { address, port } = block.listen[0] ?? { address: "", port: 0 };
-  return `dns://${formatAddress({ address, port })}`;
-}
-
-function formatAddress({ address, port }: ListenAddress): string {
-  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
 }
 
 function zoneLines(block: ReadyBlock): string[] {

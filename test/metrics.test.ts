@@ -2,21 +2,15 @@
 
 import { expect } from "chai";
 
-import {
-  createMetrics,
-  createServerMetrics,
-  createTraffic,
-  SIZE_BUCKETS,
-  TIME_BUCKETS,
-  type Metrics,
-  type Sample,
-} from "../src/metrics.ts";
+import { createMetrics, createServerMetrics, SIZE_BUCKETS, TIME_BUCKETS, type Metrics, type Sample } from "../src/metrics.ts";
+import { countQuery, createTraffic } from "../src/traffic.ts";
 
 function samples(metrics: Metrics, name: string): Sample[] {
   for (const metric of metrics.all()) if (metric.name === name) return [...metric.collect()];
   return [];
 }
 
+const PLUGINS = ["kubernetes", ""];
 const block = { server: "dns://:53", zone: "cluster.local.", view: "" };
 
 describe("metrics", () => {
@@ -74,13 +68,13 @@ describe("metrics", () => {
 describe("traffic", () => {
   it("shows nothing before the first query", () => {
     const metrics = createMetrics();
-    createTraffic(metrics, block);
+    createTraffic(metrics, block, PLUGINS);
     for (const metric of metrics.all()) expect([...metric.collect()], metric.name).to.deep.equal([]);
   });
 
   it("counts queries by transport, family and type; types CoreDNS has no name for are other", () => {
     const metrics = createMetrics();
-    const traffic = createTraffic(metrics, block);
+    const traffic = createTraffic(metrics, block, PLUGINS);
     traffic.count("udp", 4, 1, 0, 41, 68, 0.2, false, "kubernetes");
     traffic.count("udp", 4, 1, 0, 41, 68, 0.2, true, "kubernetes");
     traffic.count("tls", 6, 28, 3, 41, 120, 2, false, "kubernetes");
@@ -117,10 +111,25 @@ describe("traffic", () => {
     ).to.deep.equal([4, 2]);
   });
 
+  it("adds up what threads have counted, also those that have ended", () => {
+    const metrics = createMetrics();
+    const traffic = createTraffic(metrics, block, PLUGINS);
+    const total = (): number => samples(metrics, "coredns_dns_requests_total").reduce((sum, { value }) => sum + value, 0);
+    const count = (cells: Float64Array): void => countQuery(cells, "udp", 4, 1, 0, 41, 68, 0.2, false, 0);
+    const [one, two] = [traffic.lend(), traffic.lend()];
+    for (const cells of [one, two, traffic.cells]) count(cells);
+    expect(total()).to.equal(3);
+    traffic.giveBack(one);
+    expect(total()).to.equal(3);
+    expect(traffic.lend()).to.equal(one);
+    count(one);
+    expect(total()).to.equal(4);
+  });
+
   it("keeps server blocks apart", () => {
     const metrics = createMetrics();
-    createTraffic(metrics, block).count("udp", 4, 1, 0, 41, 68, 0.2, false, "kubernetes");
-    createTraffic(metrics, { ...block, zone: "dropped" }).count("udp", 4, 1, 5, 41, 41, 0.1, false, "");
+    createTraffic(metrics, block, PLUGINS).count("udp", 4, 1, 0, 41, 68, 0.2, false, "kubernetes");
+    createTraffic(metrics, { ...block, zone: "dropped" }, PLUGINS).count("udp", 4, 1, 5, 41, 41, 0.1, false, "");
     expect(samples(metrics, "coredns_dns_responses_total").map(({ labels }) => labels)).to.deep.equal([
       { ...block, rcode: "NOERROR", plugin: "kubernetes" },
       { ...block, zone: "dropped", rcode: "REFUSED", plugin: "" },

@@ -7,13 +7,15 @@ import { decodeMessage } from "../src/dns/decode.ts";
 import { DROP, emptyReply, Rcodes, type Query } from "../src/dns/message.ts";
 import { parseName } from "../src/dns/name.ts";
 import { createErrorLimiter } from "../src/error-limit.ts";
-import { createMetrics, createTraffic, type Metrics } from "../src/metrics.ts";
+import { createMetrics, type Metrics } from "../src/metrics.ts";
 import type { Answer, Handler, Sent } from "../src/plugin.ts";
+import { createTraffic } from "../src/traffic.ts";
 import { createResponder, type Block, type Responder } from "../src/respond.ts";
 import { query, type QueryOptions } from "./helpers/dns-client.ts";
 import { exchangeOf } from "./helpers/exchange.ts";
 import { fakeLog } from "./helpers/fake-host.ts";
 
+const PLUGINS = ["", "kubernetes", "test"];
 const EMPTY_TABLE: AnswerTable = { answer: () => Outcomes.ASK_CHAIN };
 
 interface Setting {
@@ -28,13 +30,13 @@ function setting(blocks: readonly Block[], table: AnswerTable = EMPTY_TABLE): Se
   const responder = createResponder({
     blocks,
     table,
-    zoneOwner: () => "kubernetes",
-    refusedTraffic: createTraffic(metrics, { server: "dns://:53", zone: "dropped", view: "" }),
+    owners: ["kubernetes"],
+    plugins: PLUGINS,
+    refusedTraffic: createTraffic(metrics, { server: "dns://:53", zone: "dropped", view: "" }, PLUGINS),
     errorLimiter: createErrorLimiter(() => undefined),
     log,
     panics: metrics.counter("coredns_panics_total", "test"),
     now: () => 0,
-    onQuery: () => undefined,
   });
   return { responder, metrics, lines: log.lines };
 }

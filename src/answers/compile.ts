@@ -25,8 +25,8 @@ export interface Compiler {
   /** Fills the table from zones that are ready and follows their changes. */
   start(): void;
   stop(): void;
-  /** The plugin that owns a zone, by the table's index. */
-  readonly zoneOwner: (zone: number) => string;
+  /** The plugins that own the zones, by the table's zone index. */
+  readonly owners: readonly string[];
   /** Resolves when nothing is left to compile. For tests and benchmarks. */
   idle(): Promise<void>;
 }
@@ -78,7 +78,7 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
   const whenIdle: (() => void)[] = [];
 
   return {
-    zoneOwner: (zone) => zones[zone]?.owner ?? "",
+    owners: zones.map(({ owner }) => owner),
     start() {
       if (subscriptions.length > 0) return;
       for (const [index, { zone }] of zones.entries()) subscriptions.push(zone.subscribe((names) => change(index, names)));

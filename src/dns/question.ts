@@ -30,6 +30,7 @@ export class Exchange {
   receivedAtMs = 0;
 
   // What the packet says; set by readQuestion().
+  verdict: Verdict = 0;
   id = 0;
   flags = 0;
   qtype = 0;
@@ -76,6 +77,10 @@ const MAX_ADDITIONAL = 2;
 
 /** Judges the packet in `io` and fills in its question fields. Takes under a microsecond for any input. */
 export function readQuestion(io: Exchange): Verdict {
+  return (io.verdict = judge(io));
+}
+
+function judge(io: Exchange): Verdict {
   const bytes = io.in;
   const start = io.inAt;
   const end = io.inEnd;

@@ -24,6 +24,8 @@ export interface Listener {
   start(): Promise<void>;
   /** Where it listens, the wildcard as "::" or "0.0.0.0". */
   readonly bound: ListenAddress;
+  /** Packets or messages taken from the network so far, answered or not. */
+  readonly received: number;
   /** Takes nothing new, finishes what it has (at most `graceMs`), closes. Idempotent. */
   stop(graceMs: number): Promise<void>;
 }

@@ -51,6 +51,8 @@ export interface TcpService {
   readonly io: Exchange;
   readonly responder: Responder;
   readonly limits: TcpLimits;
+  /** Messages so far, over all connections. */
+  received: number;
   now(): number;
   onClosing(reason: CloseReason): void;
   onClosed(connection: TcpConnection): void;
@@ -231,6 +233,7 @@ export class TcpConnection {
     io.localAddress = this.#localAddress;
     io.localPort = this.#localPort;
     io.receivedAtMs = this.#service.now();
+    this.#service.received++;
     this.hasAsked = true;
     this.idleSinceMs = io.receivedAtMs;
     const answer = responder.respond(io);

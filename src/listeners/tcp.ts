@@ -36,6 +36,7 @@ export function tcpListener(options: TcpOptions): Listener {
     io,
     responder,
     limits,
+    received: 0,
     now: () => clock.now(),
     onClosing: (reason) => closed.add({ reason }),
     onClosed: remove,
@@ -59,6 +60,9 @@ export function tcpListener(options: TcpOptions): Listener {
     },
     get bound() {
       return bound;
+    },
+    get received() {
+      return service.received;
     },
     stop(graceMs) {
       stopping ??= close(graceMs);

@@ -29,6 +29,7 @@ export function udpListener(options: UdpOptions): Listener {
   let socket: Socket | undefined;
   let bound: ListenAddress = { address: options.address, port: options.port };
   let isOwnAddress: (address: string) => boolean;
+  let received = 0;
   let answering = 0; // promised answers
   let sending = 0; // handed to the socket
   let stopping: Promise<void> | undefined;
@@ -51,6 +52,9 @@ export function udpListener(options: UdpOptions): Listener {
     get bound() {
       return bound;
     },
+    get received() {
+      return received;
+    },
     stop(graceMs) {
       stopping ??= close(graceMs);
       return stopping;
@@ -59,6 +63,7 @@ export function udpListener(options: UdpOptions): Listener {
 
   // The hot path: 7 µs of it are node:dgram's. A packet costs what dgram allocates, and one view of Buffer's pool for its answer.
   function onMessage(packet: Buffer, from: RemoteInfo): void {
+    received++;
     const { port } = from;
     const address = plainAddress(from.address);
     const defect = sourceDefect(address, port);

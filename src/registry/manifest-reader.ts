@@ -4,9 +4,9 @@
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { Finding } from "../errors.ts";
+import { startWorker } from "../threads.ts";
 import type { Intern } from "./manifest-fields.ts";
 import type { Manifest } from "./manifest-objects.ts";
 import { type ParsedManifests, parseManifests } from "./manifest-projection.ts";
@@ -79,7 +79,7 @@ export async function* readManifestFiles(files: readonly FileToRead[], namespace
 }
 
 async function* readInWorker(files: readonly FileToRead[], namespace: string): AsyncGenerator<readonly [string, FileContent]> {
-  const worker = startWorker("manifest-worker", WORKER_LIMITS);
+  const worker = startWorker(new URL("./manifest-worker", import.meta.url), { resourceLimits: WORKER_LIMITS });
   const compact = compactor();
   try {
     let objects: Manifest[] = [];
@@ -182,20 +182,4 @@ function ask(worker: Worker, request: WorkerRequest): Promise<readonly FilePart[
       then();
     }
   });
-}
-
-// From sources, Node 20 can't load a worker's module without tsx's own loader; from dist a worker is plain.
-function startWorker(
-  name: string,
-  resourceLimits: { readonly maxYoungGenerationSizeMb: number; readonly maxOldGenerationSizeMb: number },
-): Worker {
-  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL(`./${name}.js`, import.meta.url), { execArgv: [], resourceLimits });
-  const loader = createRequire(import.meta.url)
-    .resolve("tsx/esm/api")
-    .replace(/\.cjs$/, ".mjs");
-  const module = new URL(`./${name}.ts`, import.meta.url).href;
-  const bootstrap = `import(${JSON.stringify(loader)}).then(({ tsImport }) => tsImport(${JSON.stringify(module)}, ${JSON.stringify(import.meta.url)}))`;
-  // c8 would add up the same module twice under two translations, and count lines as missed that are not.
-  const { NODE_V8_COVERAGE: _, ...env } = process.env;
-  return new Worker(bootstrap, { eval: true, execArgv: [], env, resourceLimits });
 }

@@ -35,7 +35,7 @@ export interface FakeResponder extends Responder {
 export function fakeResponder(): FakeResponder {
   const asked: Asked[] = [];
   const waiting: FakeResponder["waiting"] = [];
-  return { asked, waiting, respond };
+  return { asked, waiting, respond, observed: () => {} };
 
   function respond(io: Exchange): number | Promise<Uint8Array | undefined> {
     const verdict = readQuestion(io);

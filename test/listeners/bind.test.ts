@@ -113,6 +113,9 @@ function wrapped(listener: Listener, changes: Partial<Pick<Listener, "start" | "
     get bound() {
       return listener.bound;
     },
+    get received() {
+      return listener.received;
+    },
   };
 }
 

@@ -47,13 +47,13 @@ export async function createZoneResponder(zone: Zone, table: Table): Promise<Res
   return createResponder({
     blocks: [block],
     table: table === "on" ? memory : { answer: () => Outcomes.ASK_CHAIN },
-    zoneOwner: compiler.zoneOwner,
+    owners: compiler.owners,
+    plugins: [],
     refusedTraffic: undefined,
     errorLimiter: { allows: () => true },
     log: silentLog,
     panics: { add: (): void => panic() },
     now: () => 0,
-    onQuery: () => {},
   });
 }
 

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 
-import { createServerMetrics, createTraffic } from "../../src/metrics.ts";
+import { createServerMetrics } from "../../src/metrics.ts";
+import { createTraffic } from "../../src/traffic.ts";
 import prometheus from "../../src/plugins/prometheus/prometheus.ts";
 import { fakeHost, get, readDirective, setUp } from "../helpers/fake-host.ts";
 
@@ -22,7 +23,7 @@ async function scraped(accept?: string) {
   const host = fakeHost("prometheus");
   await setUp(prometheus, "prometheus :9153", host);
   createServerMetrics(host.metrics, { version: "0.1.0", revision: "abc" });
-  createTraffic(host.metrics, block).count("udp", 4, 1, 0, 41, 68, 0.2, true, "kubernetes");
+  createTraffic(host.metrics, block, ["", "kubernetes"]).count("udp", 4, 1, 0, 41, 68, 0.2, true, "kubernetes");
   return { host, answer: await get(host, "/metrics", accept) };
 }
 

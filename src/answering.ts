@@ -1,0 +1,109 @@
+// What answers at each address: server blocks that share addresses share one answer table and one responder, which the
+// listeners of these addresses call, on the main thread or in threads of their own. Built once, by server.ts.
+
+import { createCompiler, type Compiler } from "./answers/compile.ts";
+import { MemoryTable } from "./answers/table.ts";
+import { composeChain } from "./chain.ts";
+import { DEFAULT_UDP_BYTES } from "./dns/message.ts";
+import { formatName } from "./dns/name.ts";
+import { createErrorLimiter } from "./error-limit.ts";
+import type { ListenAddress } from "./listeners/listener.ts";
+import type { Log } from "./log.ts";
+import type { Metrics, ServerMetrics } from "./metrics.ts";
+import { createResponder, type Block, type Responder } from "./respond.ts";
+import type { ReadyBlock, Setup } from "./setup.ts";
+import { createTraffic, type BlockLabels } from "./traffic.ts";
+
+/** Addresses that are served by the same blocks. */
+export interface Group {
+  readonly addresses: readonly ListenAddress[];
+  readonly responder: Responder;
+  readonly compiler: Compiler;
+  readonly table: MemoryTable;
+}
+
+/** Makes the groups of a configuration, in the order in which the Corefile names their addresses. */
+export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEnabled }: ServerMetrics, log: Log): readonly Group[] {
+  const dropped = metrics.counter("ndots_dropped_packets_total", "Packets that got no answer, by reason.");
+  const errorLimiter = createErrorLimiter(() => dropped.add({ reason: "error_rate" }));
+  const plugins = ["", ...new Set(setup.blocks.flatMap(({ instances }) => instances.map(({ name }) => name)))];
+  return groupByAddress(setup.blocks).map(({ addresses, blocks }) => {
+    const table = new MemoryTable();
+    const served = blocks.flatMap((block) => serveBlock(block, metrics, plugins));
+    for (const { labels, instances } of served) {
+      for (const { name } of instances) pluginEnabled.set(1, { ...labels, name });
+    }
+    const compiler = createCompiler(
+      table,
+      served.map(({ block, instances }) => ({ zone: block.zone, udpSize: block.udpSize, instances })),
+      (error) => log.error(`answer table: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+    );
+    const responder = createResponder({
+      blocks: served.map(({ block }) => block),
+      table,
+      owners: compiler.owners,
+      plugins,
+      refusedTraffic: blocks.some((block) => block.traffic)
+        ? createTraffic(metrics, { server: serverLabel(blocks[0] as ReadyBlock), zone: "dropped", view: "" }, plugins)
+        : undefined,
+      errorLimiter,
+      log,
+      panics,
+      now: () => performance.now(),
+    });
+    return { addresses, responder, compiler, table };
+  });
+}
+
+interface ServedBlock {
+  readonly block: Block;
+  readonly labels: BlockLabels;
+  readonly instances: ReadyBlock["instances"];
+}
+
+// A server block as the responder sees it: one for each of its zones, for the metrics' labels.
+function serveBlock(ready: ReadyBlock, metrics: Metrics, plugins: readonly string[]): ServedBlock[] {
+  const { instances } = ready;
+  const chain = composeChain(instances);
+  const observers = instances.flatMap(({ instance }) => (instance.observe === undefined ? [] : [instance.observe.bind(instance)]));
+  const errorObservers = instances.flatMap(({ instance }) =>
+    instance.observeError === undefined ? [] : [instance.observeError.bind(instance)],
+  );
+  const udpSize = instances.find(({ instance }) => instance.udpSizeBytes !== undefined)?.instance.udpSizeBytes ?? DEFAULT_UDP_BYTES;
+  return ready.plan.keys.map(({ zone }) => {
+    const labels = { server: serverLabel(ready), zone: formatName(zone), view: "" };
+    const traffic = ready.traffic ? createTraffic(metrics, labels, plugins) : undefined;
+    return { labels, instances, block: { zone, chain: chain.ask, blame: chain.blame, udpSize, traffic, observers, errorObservers } };
+  });
+}
+
+function groupByAddress(blocks: readonly ReadyBlock[]): { addresses: ListenAddress[]; blocks: ReadyBlock[] }[] {
+  const byAddress = new Map<string, { address: ListenAddress; blocks: ReadyBlock[] }>();
+  for (const block of blocks) {
+    for (const address of block.listen) {
+      const key = `${address.address} ${address.port}`;
+      const held = byAddress.get(key) ?? { address, blocks: [] };
+      held.blocks.push(block);
+      byAddress.set(key, held);
+    }
+  }
+  const groups = new Map<string, { addresses: ListenAddress[]; blocks: ReadyBlock[] }>();
+  for (const { address, blocks: served } of byAddress.values()) {
+    const key = served.map((block) => blocks.indexOf(block)).join(" ");
+    const group = groups.get(key) ?? { addresses: [], blocks: served };
+    group.addresses.push(address);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
+}
+
+// `dns://:53`, as CoreDNS labels its servers.
+function serverLabel(block: ReadyBlock): string {
+  const { address, port } = block.listen[0] ?? { address: "", port: 0 };
+  return `dns://${formatAddress({ address, port })}`;
+}
+
+/** `127.0.0.1:53`, `[::1]:53`, `:53`. */
+export function formatAddress({ address, port }: ListenAddress): string {
+  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
+}
