@@ -58,6 +58,8 @@ export interface Instance {
   readonly listen?: readonly string[];
   /** Bound of UDP replies and the size in our OPT record, 512–4096. */
   readonly udpSizeBytes?: number;
+  /** Threads that listen for UDP queries, where there are such threads; the most that any block asks for. */
+  readonly threads?: number;
   /** How long queries are answered after the signal to stop. */
   readonly lameduckMs?: number;
   ready?(): boolean;

@@ -10,12 +10,13 @@ import health from "./health/health.ts";
 import kubernetes from "./kubernetes/kubernetes.ts";
 import loadbalance from "./loadbalance/loadbalance.ts";
 import log from "./log/log.ts";
+import multisocket from "./multisocket/multisocket.ts";
 import prometheus from "./prometheus/prometheus.ts";
 import ready from "./ready/ready.ts";
 import search from "./search/search.ts";
 import whoami from "./whoami/whoami.ts";
 
-const inOrder = [bufsize, bind, debug, ready, health, prometheus, errors, log, loadbalance, search, kubernetes, whoami];
+const inOrder = [multisocket, bufsize, bind, debug, ready, health, prometheus, errors, log, loadbalance, search, kubernetes, whoami];
 
 /** Every plugin by its name, in execution order. */
 export const plugins: ReadonlyMap<string, Plugin<unknown>> = new Map(
