@@ -18,6 +18,7 @@ const flags: Readonly<Record<string, Flag>> = {
   quiet: { option: "--quiet", takes: "nothing" },
   version: { option: "--version", takes: "nothing" },
   "log-format": { option: "--log-format", takes: "value" },
+  listeners: { option: "--listeners", takes: "value" },
   strict: { option: "--strict", takes: "nothing" },
   help: { option: "--help", takes: "nothing" },
 };

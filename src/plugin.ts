@@ -87,6 +87,8 @@ export interface Host {
   http(route: HttpRoute): void;
   /** Plugins of the whole server that are not ready, with their reasons; sorted by name. */
   notReady(): readonly { readonly plugin: string; readonly reason: string }[];
+  /** What stands still: a thread that has not worked for `overMs`, by its name. */
+  standingStill(overMs: number): string | undefined;
   /** Addresses of the server's own DNS sockets; empty before start. */
   listenAddresses(): readonly string[];
   /** Keeps the counters of the hot path for this block (the `prometheus` plugin). */

@@ -26,6 +26,8 @@ export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | 
   readonly log: Log;
   /** A manifest that is wrong at start ends the start. */
   readonly strict: boolean;
+  /** `auto`: threads of their own where this system can have them; `portable` (the default): the main thread. */
+  readonly listeners?: "auto" | "portable";
   /** Plugins beyond ndots' own; they meet a query before them, in this order. */
   readonly plugins?: readonly Plugin<unknown>[];
   /** `off` answers everything through the plugin chain (`on`). For tests: both must say the same. */

@@ -45,6 +45,7 @@ export interface ReadyBlock {
 /** What the running server tells its plugins through their Host. */
 export interface Life {
   addresses: readonly ListenAddress[];
+  standingStill: (overMs: number) => string | undefined;
   stopping: boolean;
   draining: boolean;
 }
@@ -66,7 +67,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
   const findings: Finding[] = [...parsed.findings, ...planned.findings];
   refuseErrors(findings);
 
-  const life: Life = { addresses: [], stopping: false, draining: false };
+  const life: Life = { addresses: [], standingStill: () => undefined, stopping: false, draining: false };
   const registries = createRegistries(options.log);
   const blocks: ReadyBlock[] = [];
   const setup: Setup = { blocks, registries, life, findings, onFinding: (finding) => void findings.push(finding) };
@@ -91,6 +92,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         instance: (sibling) => instances.find((other) => other.name === sibling)?.instance,
         http: options.addRoute,
         notReady: () => notReady(blocks),
+        standingStill: (overMs) => life.standingStill(overMs),
         listenAddresses: () => life.addresses.map(({ address }) => address),
         enableTraffic: () => void (traffic = true),
         get stopping() {

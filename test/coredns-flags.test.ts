@@ -31,6 +31,7 @@ const rows: readonly { given: string; gives: string }[] = [
   { given: "serve -conf A", gives: "serve --conf=A" },
   { given: "check -conf A -o json", gives: "check --conf=A -o json" },
   { given: "env --namespace shop", gives: "env --namespace shop" },
+  { given: "-listeners portable", gives: "--listeners=portable" },
   { given: "-strict", gives: "--strict" },
   { given: "-unknown x", gives: "-unknown x" },
   { given: "-toString", gives: "-toString" },

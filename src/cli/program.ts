@@ -54,6 +54,12 @@ ${exitCodes}`,
     .option("--plugins", "list the plugins, in the order in which they see a query")
     .option("--quiet", "no start-up output")
     .addOption(new Option("--log-format <format>", "how log lines look").choices(["text", "json"]).default("text"))
+    .addOption(
+      new Option("--listeners <path>", "auto: threads of their own where this system can have them; portable: the main thread")
+        .choices(["auto", "portable"])
+        .default("auto")
+        .env("NDOTS_LISTENERS"),
+    )
     .option("--strict", "a wrong manifest is a failed start; otherwise it is reported and the rest is served")
     .option("--version", "print the version")
     .argument("[arguments...]", "none: CoreDNS takes none either")
@@ -136,6 +142,7 @@ interface ServeArguments {
   readonly plugins?: boolean;
   readonly quiet?: boolean;
   readonly logFormat: "text" | "json";
+  readonly listeners: "auto" | "portable";
   readonly strict?: boolean;
   readonly version?: boolean;
 }

@@ -15,6 +15,7 @@ export interface ServeOptions {
   readonly pidfile?: string;
   readonly quiet?: boolean;
   readonly logFormat: "text" | "json";
+  readonly listeners: "auto" | "portable";
   readonly strict?: boolean;
 }
 
@@ -40,6 +41,7 @@ export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promis
     address: "",
     log,
     embedded: false,
+    listeners: options.listeners,
     strict: options.strict ?? false,
     env: process.env,
   });

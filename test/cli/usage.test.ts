@@ -45,6 +45,7 @@ const rows: readonly Row[] = [
   { args: "-p 70000", code: 2, stderr: /^-p: a port is 0 to 65535 .*found "70000"$/m },
   { args: "-dns.port domain", code: 2, stderr: /found "domain"/ },
   { args: "-quiet=maybe", code: 2, stderr: /must be true or false/ },
+  { args: "--listeners=fast", code: 2, stderr: /fast.*auto, portable/ },
   { args: "-log-format=xml", code: 2, stderr: /xml.*text, json/ },
   { args: "check -o xml", code: 2, stderr: /xml.*text, json/ },
   { args: "env", code: 2, stderr: /--namespace/ },

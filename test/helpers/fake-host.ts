@@ -69,6 +69,7 @@ export function fakeHost(name: string, overrides: Partial<Host> = {}): FakeHost 
     instance: (plugin) => host.siblings[plugin],
     http: (route) => void host.routes.push(route),
     notReady: () => host.waiting,
+    standingStill: () => undefined,
     listenAddresses: () => host.addresses,
     enableTraffic: () => void (host.traffic = true),
     report: (finding) => void host.reported.push(finding),

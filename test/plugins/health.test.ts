@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { createHttpServers } from "../../src/http.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import health from "../../src/plugins/health/health.ts";
-import { createPulse } from "../../src/plugins/health/pulse.ts";
+import { createPulse, STANDSTILL_MS } from "../../src/plugins/health/pulse.ts";
 import { createSelfProbe } from "../../src/plugins/health/self-probe.ts";
 import { fakeHost, fakeLog, get, readDirective, setUp } from "../helpers/fake-host.ts";
 
@@ -32,6 +32,12 @@ describe("plugins/health", () => {
     expect(host.reported).to.have.length(1);
     expect(host.reported[0]).to.include({ severity: "warning", line: 2 });
     expect(host.reported[0]?.message).to.match(/^health: lameduck 120s: Kubernetes kills/);
+  });
+
+  it("is unhealthy when a thread stands still for 15 s, and says which", async () => {
+    const host = fakeHost("health", { standingStill: (overMs) => (overMs === STANDSTILL_MS ? "UDP thread 2" : undefined) });
+    await setUp(health, "health :0", host);
+    expect(await get(host, "/health")).to.include({ status: 500, body: "UDP thread 2 stands still" });
   });
 
   it("is unhealthy only when the event loop stands still for 15 s", () => {

@@ -4,7 +4,7 @@
 import { address, goDuration, type HostPort } from "../../config/arguments.ts";
 import { directive, once, one, optional, type Options, type Property } from "../../config/directive.ts";
 import { definePlugin, type Plugin } from "../../plugin.ts";
-import { createPulse } from "./pulse.ts";
+import { createPulse, STANDSTILL_MS } from "./pulse.ts";
 import { createSelfProbe } from "./self-probe.ts";
 
 type HealthOptions = Options<HostPort, { readonly lameduck: Property<number | undefined> }>;
@@ -29,7 +29,10 @@ const plugin: Plugin<HealthOptions> = definePlugin({
       host: listenHost,
       port,
       path: "/health",
-      handle: () => (pulse.standsStill() ? { status: 500, body: "event loop stands still" } : { status: 200, body: "OK" }),
+      handle() {
+        const still = pulse.standsStill() ? "event loop" : host.standingStill(STANDSTILL_MS);
+        return still === undefined ? { status: 200, body: "OK" } : { status: 500, body: `${still} stands still` };
+      },
     });
     let beating: NodeJS.Timeout | undefined;
     let stopProbing = (): void => {};
