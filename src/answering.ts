@@ -2,7 +2,7 @@
 // listeners of these addresses call, on the main thread or in threads of their own. Built once, by server.ts.
 
 import { createCompiler, type Compiler } from "./answers/compile.ts";
-import { MemoryTable } from "./answers/table.ts";
+import { TableWriter } from "./answers/table.ts";
 import { composeChain } from "./chain.ts";
 import { DEFAULT_UDP_BYTES } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
@@ -19,7 +19,7 @@ export interface Group {
   readonly addresses: readonly ListenAddress[];
   readonly responder: Responder;
   readonly compiler: Compiler;
-  readonly table: MemoryTable;
+  readonly table: TableWriter;
 }
 
 /** Makes the groups of a configuration, in the order in which the Corefile names their addresses. */
@@ -28,7 +28,7 @@ export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEna
   const errorLimiter = createErrorLimiter(() => dropped.add({ reason: "error_rate" }));
   const plugins = ["", ...new Set(setup.blocks.flatMap(({ instances }) => instances.map(({ name }) => name)))];
   return groupByAddress(setup.blocks).map(({ addresses, blocks }) => {
-    const table = new MemoryTable();
+    const table = new TableWriter();
     const served = blocks.flatMap((block) => serveBlock(block, metrics, plugins));
     for (const { labels, instances } of served) {
       for (const { name } of instances) pluginEnabled.set(1, { ...labels, name });
@@ -40,7 +40,7 @@ export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEna
     );
     const responder = createResponder({
       blocks: served.map(({ block }) => block),
-      table,
+      table: table.reader,
       owners: compiler.owners,
       plugins,
       refusedTraffic: blocks.some((block) => block.traffic)

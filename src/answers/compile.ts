@@ -6,12 +6,12 @@
 import type { NamedInstance } from "../chain.ts";
 import type { Name } from "../dns/name.ts";
 import { emptyReply, Rcodes, type Reply } from "../dns/message.ts";
-import { lookup, zoneOf } from "../dns/lookup.ts";
+import { lookupAt, zoneOf } from "../dns/lookup.ts";
 import { RRTypes, type RRType } from "../dns/records.ts";
 import type { Node, Zone } from "../dns/zone.ts";
 import { route } from "../route.ts";
 import { createEncoder } from "./encode.ts";
-import type { CompiledAnswer, CompiledName, MemoryTable } from "./table.ts";
+import type { CompiledAnswer, CompiledName, TableWriter } from "./table.ts";
 
 /** A server block as it stands behind one of its zones. */
 export interface ServedZone {
@@ -60,7 +60,7 @@ interface Published {
  * @param served the blocks of one address; their positions are the table's block indexes.
  * @param onError told of what a zone throws: the names it concerns are left to the chain, which answers SERVFAIL.
  */
-export function createCompiler(table: MemoryTable, served: readonly ServedZone[], onError: (error: unknown) => void): Compiler {
+export function createCompiler(table: TableWriter, served: readonly ServedZone[], onError: (error: unknown) => void): Compiler {
   const blockByZone = new Map<Name, number>();
   for (const [index, { zone }] of served.entries()) if (!blockByZone.has(zone)) blockByZone.set(zone, index);
   const published = publish(served);
@@ -177,7 +177,7 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
       let partial = node.partial === true || node.rrsets.some((rrset) => rrset.type === RRTypes.CNAME);
       if (node.askChain !== true) {
         for (const type of typesAt(node)) {
-          const found = lookup(zone, name, type);
+          const found = lookupAt(zone, node, name, type);
           const reply = found.kind === "answer" ? { ...AUTHORITATIVE, answer: found.answer, additional: found.additional } : undefined;
           const answer = reply === undefined ? undefined : encoder.answer(name, type, reply, rotates);
           if (answer === undefined) partial = true;
@@ -191,6 +191,7 @@ export function createCompiler(table: MemoryTable, served: readonly ServedZone[]
         openBelow: node.openBelow === true,
         partial,
         reasonBelow: node.reasonBelow ?? "",
+        reason: node.reason ?? "",
         answers,
       };
     }
@@ -225,6 +226,7 @@ const ASK_CHAIN: CompiledName = {
   openBelow: true,
   partial: false,
   reasonBelow: "",
+  reason: "",
   answers: [],
 };
 

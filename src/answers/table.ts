@@ -1,61 +1,72 @@
-// The answer table: wire question → wire answer. One writer (answers/compile.ts), read by every listener on the
-// hot path without allocation. Entries are immutable: a new one is written, then its offset published in one store,
-// so that moving the memory into SharedArrayBuffers and the readers into threads changes only how memory is had.
+// The answer table: wire question → wire answer, in memory that all threads share. One writer (answers/compile.ts, on
+// the main thread), any number of lock-free readers (answers/reader.ts).
 //
-//   slots  Int32Array, open addressing by the hash of the name:  0 = never used, -1 = deleted, else entry unit
-//   arena  chunks of 4 MiB, entries at multiples of 16 bytes, freed entries kept by size class for reuse:
+//   control  epoch · number of the slots in use · hash seed · reasons[256] · zones[65,536] · an epoch of each reader
+//   slots    Int32Array, open addressing by the hash of the name:  0 = never used, -1 = deleted, else an entry's unit
+//   arena    chunks of 4 MiB in units of 16 bytes; freed entries are kept by size class for reuse. In 32-bit words:
 //
-//     0        4       5        6        8         9         10       12
-//     │ hash   │ flags │ reason │ zone   │ nameLen │ answers │ block  │ name… │ answer │ answer │ …
-//     answer:  │ type 2 │ counts 3×2 │ rotateAt 2 │ rotateCount 2 │ rotateSize 2 │ bodyLen 2 │ body… │
+//     entry   │ hash │ flags 8, name length 8, reason below 8, reason 8 │ zone 16, block 16 │ units 24, answers 8 │
+//             │ name… │ answer │ answer │ …
+//     answer  │ type 16, body length 16 │ answers 16, additional 16 │ rotate at 16, size 16 │ count 16, authority 8 │ body…
+//     zone    │ flags 8, apex 8, pointers 8 │ UDP size │ SOA length 16, labels length 16 │ units │ SOA… pointers… labels…
+//     reason  │ length │ – │ – │ units │ the EDE option as it stands in an OPT record…
 //
-//   body  everything behind the question: its compression pointers are right because the entry's name is the
-//         question's. rotateAt… say where `rotateCount` equally long records stand that round robin may rotate.
-//   zones one negative answer (SOA) each, appended when answering, so that a new serial rewrites no entry.
+//   body     everything behind the question: its compression pointers are right because the entry's name is the
+//            question's. `rotate…` say where `count` equally long records stand that round robin may rotate.
+//   zone     one negative answer (SOA), appended when answering, so that a new serial rewrites one small entry.
 //
-// A missing name is answered from its closest encloser: the entry knows the zone, whether the zone is complete,
-// and why a name right below it does not exist.
+// A missing name is answered from its closest encloser: the entry knows the zone, and why a name right below it does
+// not exist; the zone knows whether it is complete.
+//
+// Why no reader sees half an entry. Entries are immutable. A new one is written with plain stores, then published by
+// one Atomics.store of its unit (to a slot, a zone's or a reason's word), and found by one Atomics.load: atomics are
+// sequentially consistent, so who sees the unit sees the entry. The memory of a replaced entry is written to again only
+// when no reader can still hold its unit: enter() stores the epoch as the reader's own *before* it looks anything up,
+// leave() stores 0. The writer unpublishes, then raises the epoch from E to E+1, then looks at the readers' own. One
+// that is 0, or above E, belongs to a reader whose next (or every) look-up comes behind the unpublishing; any other
+// holds the memory back. A reader never waits for the writer, nor the writer for a reader: it takes new memory
+// meanwhile. A thread that hangs in a batch holds back what is replaced until it is detached, which its supervisor
+// does within seconds; until then the table grows by what the compiler writes (about 50 MB/s if it did nothing else).
+//
+// Growth: a new chunk or array of slots is posted to every reader before anything in it is published; postMessage()
+// queues at once, and readers fetch when they meet a chunk or, at enter(), slots that they don't know.
 
 import { randomInt } from "node:crypto";
-import { encodeOpt, Flags, HEADER_BYTES, OPT_BYTES, putUint16, putUint32, Rcodes, replyLimit, type Ede } from "../dns/message.ts";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
+import { EdeCodes, OPTION_EDE, putUint16 } from "../dns/message.ts";
 import type { Name } from "../dns/name.ts";
-import type { Exchange } from "../dns/question.ts";
-import { RRTypes } from "../dns/records.ts";
+import {
+  CHUNK_BYTES,
+  CHUNK_SHIFT,
+  DELETED,
+  ENTRY_ASK_CHAIN,
+  ENTRY_OPEN_BELOW,
+  ENTRY_PARTIAL,
+  EPOCH,
+  FIRST_SLOTS,
+  FREE,
+  hashOf,
+  HEAD_BYTES,
+  MAX_READERS,
+  MAX_REASONS,
+  READER_WORDS,
+  READERS,
+  REASONS,
+  SEED,
+  SLOTS,
+  TableMemory,
+  UNIT_BYTES,
+  UNIT_MASK,
+  ZONE_COMPLETE,
+  ZONE_HAS_SOA,
+  ZONE_NAMES_NEAREST,
+  ZONES,
+  type Grown,
+  type SharedTable,
+} from "./memory.ts";
+import { TableReader } from "./reader.ts";
 
-/** What answer() did. */
-export const Outcomes = {
-  /** `io.out` holds the answer. */
-  HIT: 1,
-  /** Only the plugin chain can tell. */
-  ASK_CHAIN: 2,
-} as const;
-export type Outcome = (typeof Outcomes)[keyof typeof Outcomes];
-
-/** Wire question → wire answer; one writer, many readers. Contract: test/contracts/table-is-chain.test.ts. */
-export interface AnswerTable {
-  /**
-   * Answers the question that readQuestion() found in `io`. On HIT sets `length`, `rcode`, `replyFlags`,
-   * `answerCount`, `block` and `zone` in `hit`.
-   */
-  answer(io: Exchange, hit: Hit): Outcome;
-}
-
-/** What a hit was, for metrics and observers: one preallocated object per listener. */
-export interface Hit {
-  /** Octets of the answer in `io.out`. */
-  length: number;
-  rcode: number;
-  replyFlags: number;
-  answerCount: number;
-  /** Index of the server block. */
-  block: number;
-  /** Index of the zone, as given to setZone(). */
-  zone: number;
-}
-
-export function createHit(): Hit {
-  return { length: 0, rcode: 0, replyFlags: 0, answerCount: 0, block: 0, zone: 0 };
-}
+export { createHit, Outcomes, type AnswerTable, type Hit, type Outcome } from "./answer-table.ts";
 
 /** One type's answer at a name. Sizes in bytes; offsets from the start of the body. */
 export interface CompiledAnswer {
@@ -82,6 +93,8 @@ export interface CompiledName {
   readonly partial: boolean;
   /** Why a name right below does not exist; "" for no reason. */
   readonly reasonBelow: string;
+  /** Why there is no answer of another type; "" for no reason. */
+  readonly reason: string;
   readonly answers: readonly CompiledAnswer[];
 }
 
@@ -102,37 +115,43 @@ export interface CompiledZone {
   readonly udpSize: number;
 }
 
-const UNIT_BYTES = 16; // entries are reused by size; the mean loss is half a unit
-const CHUNK_BYTES = 4 * 1024 * 1024; // grows by what 20,000 names need; an entry never spans chunks
-const UNITS_PER_CHUNK = CHUNK_BYTES / UNIT_BYTES;
-const FIRST_SLOTS = 1024;
-/** Answers longer than this are left to the chain: they fit no UDP packet, and an entry must fit a chunk. */
-export const MAX_BODY_BYTES: number = 16 * 1024;
+/** Replaced entries are looked at for reuse in batches of it. */
+const RECLAIM_AT = 64;
+/** An entry's size in units shares a word with its number of answers. */
+const UNITS_BITS = 24;
+const UNITS_MASK: number = 2 ** UNITS_BITS - 1;
 
-const FREE = 0;
-const DELETED = -1;
-
-const ENTRY_HEAD = 12;
-const ANSWER_HEAD = 16;
-const FLAG_ASK_CHAIN = 1;
-const FLAG_OPEN_BELOW = 2;
-const FLAG_PARTIAL = 4;
+// Units that nobody finds any more since the epoch was `epoch`.
+interface Retired {
+  readonly epoch: number;
+  readonly units: readonly number[];
+}
 
 /** The table's memory and its one writer. */
-export class MemoryTable implements AnswerTable {
+export class TableWriter {
+  /** For this thread: asked without enter() and leave(), because the writer never runs meanwhile. */
+  readonly reader: TableReader;
+  readonly #memory = new TableMemory();
   readonly #seed = randomInt(2 ** 32) | 0;
-  readonly #chunks: Uint8Array[] = [];
-  readonly #views: DataView[] = [];
-  #nextUnit = 1; // unit 0 is never used: 0 means "never used" in a slot
+  readonly #readers = new Map<number, MessagePort>();
+  #nextUnit = 0;
   readonly #freeUnits: number[][] = []; // by size in units
-  #slots = new Int32Array(FIRST_SLOTS);
+  #replaced: number[] = []; // in the current epoch
+  readonly #retired: Retired[] = []; // in earlier ones, oldest first
+  #nextSlots = 0;
+  #spareSlots: { readonly number: number; readonly length: number; readonly epoch: number } | undefined;
   #names = 0;
   #deleted = 0;
-  readonly #zones: CompiledZone[] = [];
-  readonly #reasons: (Ede | undefined)[] = [undefined];
-  readonly #reasonIndexes = new Map<string, number>([["", 0]]);
-  #turn = randomInt(2 ** 30); // round robin starts anywhere (a cluster's replicas must not agree)
-  readonly #hashes = new Int32Array(128); // of each suffix of the question, by label
+  readonly #reasons = new Map<string, number>([["", 0]]);
+
+  constructor() {
+    const { control } = this.#memory;
+    control[SEED] = this.#seed;
+    control[EPOCH] = 1; // 0 in a reader's place: it reads nothing
+    this.#addChunk();
+    this.#useSlots(this.#addSlots(FIRST_SLOTS));
+    this.reader = new TableReader(this.#memory, 0, undefined);
+  }
 
   /** Names with an entry. */
   get size(): number {
@@ -141,42 +160,38 @@ export class MemoryTable implements AnswerTable {
 
   /** Bytes of memory held. */
   get bytes(): number {
-    return this.#chunks.length * CHUNK_BYTES + this.#slots.byteLength;
+    return this.#memory.words.length * CHUNK_BYTES + this.#memory.slots.byteLength;
   }
 
-  answer(io: Exchange, hit: Hit): Outcome {
-    const hashes = this.#hashes;
-    this.#hashSuffixes(io);
-    const unit = this.#find(io.name, 0, io.nameLength, hashes[0] as number);
-    if (unit === FREE) return this.#answerMissing(io, hit);
-    const view = this.#views[(unit / UNITS_PER_CHUNK) | 0] as DataView;
-    let at = (unit % UNITS_PER_CHUNK) * UNIT_BYTES;
-    const flags = view.getUint8(at + 4);
-    if ((flags & FLAG_ASK_CHAIN) !== 0) return Outcomes.ASK_CHAIN;
-    hit.zone = view.getUint16(at + 6);
-    hit.block = view.getUint16(at + 10);
-    let left = view.getUint8(at + 9);
-    at += ENTRY_HEAD + io.nameLength;
-    for (; left > 0; left--) {
-      if (view.getUint16(at) === io.qtype) return this.#sendBody(io, hit, unit, view, at);
-      at += ANSWER_HEAD + view.getUint16(at + 14);
-    }
-    if ((flags & FLAG_PARTIAL) !== 0) return Outcomes.ASK_CHAIN;
-    return this.#sendNegative(io, hit, Rcodes.NOERROR, 0);
+  /** Opens the table to one more thread, which calls openTable() with it. */
+  attach(): SharedTable {
+    let reader = 1; // 0 is this thread's
+    while (this.#readers.has(reader)) reader++;
+    if (reader >= MAX_READERS) throw new RangeError(`an answer table has at most ${MAX_READERS - 1} readers`);
+    const { port1, port2 } = new MessageChannel();
+    port1.unref();
+    this.#readers.set(reader, port1);
+    const { control } = this.#memory;
+    return { control: control.buffer as SharedArrayBuffer, grown: this.#memory.grown(), reader, updates: port2 };
+  }
+
+  /** Forgets a thread that has ended: it holds no memory back any more. */
+  detach({ reader }: Pick<SharedTable, "reader">): void {
+    this.#readers.get(reader)?.close();
+    this.#readers.delete(reader);
+    Atomics.store(this.#memory.control, READERS + reader * READER_WORDS, 0);
   }
 
   /** Publishes what stands at a name, in the place of what stood there. */
   put(name: Name, compiled: CompiledName): void {
-    let bytes = ENTRY_HEAD + name.length;
-    for (const answer of compiled.answers) bytes += ANSWER_HEAD + answer.body.length;
-    const unit = this.#allocate(bytes);
-    this.#write(unit, name, compiled);
-    if ((this.#names + this.#deleted) * 2 >= this.#slots.length) this.#grow();
     const wire = Buffer.from(name, "latin1");
-    const hash = this.#hash(wire);
+    const hash = hashOf(wire, this.#seed);
+    const unit = this.#write(wire, hash, compiled);
+    if ((this.#names + this.#deleted) * 2 >= this.#memory.slots.length) this.#rehash();
+    const { slots } = this.#memory;
     const slot = this.#slotOf(wire, hash);
-    const old = this.#slots[slot] as number;
-    this.#slots[slot] = unit; // the publishing store
+    const old = slots[slot] as number;
+    Atomics.store(slots, slot, unit);
     if (old > FREE) this.#retire(old);
     else this.#names++;
     if (old === DELETED) this.#deleted--;
@@ -184,11 +199,12 @@ export class MemoryTable implements AnswerTable {
 
   /** Takes a name out; nothing happens if it has no entry. */
   remove(name: Name): void {
+    const { slots } = this.#memory;
     const wire = Buffer.from(name, "latin1");
-    const slot = this.#slotOf(wire, this.#hash(wire));
-    const old = this.#slots[slot] as number;
+    const slot = this.#slotOf(wire, hashOf(wire, this.#seed));
+    const old = slots[slot] as number;
     if (old <= FREE) return;
-    this.#slots[slot] = DELETED;
+    Atomics.store(slots, slot, DELETED);
     this.#names--;
     this.#deleted++;
     this.#retire(old);
@@ -196,164 +212,93 @@ export class MemoryTable implements AnswerTable {
 
   has(name: Name): boolean {
     const wire = Buffer.from(name, "latin1");
-    return this.#find(wire, 0, wire.length, this.#hash(wire)) !== FREE;
+    return (this.#memory.slots[this.#slotOf(wire, hashOf(wire, this.#seed))] as number) > FREE;
   }
 
   /** Replaces a zone's part in negative answers. Indexes 0–65,535. */
   setZone(index: number, zone: CompiledZone): void {
-    this.#zones[index] = zone;
-  }
-
-  zone(index: number): CompiledZone | undefined {
-    return this.#zones[index];
-  }
-
-  // ── answering ────────────────────────────────────────────────────────────────────────────────────────────
-
-  #sendBody(io: Exchange, hit: Hit, unit: number, view: DataView, at: number): Outcome {
-    const zone = this.#zones[hit.zone] as CompiledZone;
-    const bodyLength = view.getUint16(at + 14);
-    const bodyAt = io.questionEnd - io.inAt;
-    const limit = this.#limitOf(io, zone.udpSize);
-    if (bodyAt + bodyLength > limit) return Outcomes.ASK_CHAIN; // the chain truncates
-    const { out, outAt } = io;
-    const bytes = this.#chunks[(unit / UNITS_PER_CHUNK) | 0] as Uint8Array;
-    copyBytes(bytes, at + ANSWER_HEAD, out, outAt + bodyAt, bodyLength);
-    const rotateCount = view.getUint16(at + 10);
-    if (rotateCount > 1) {
-      const start = at + ANSWER_HEAD + view.getUint16(at + 8);
-      const size = view.getUint16(at + 12);
-      const shift = (this.#turn++ % rotateCount) * size;
-      const to = outAt + bodyAt + start - at - ANSWER_HEAD;
-      const whole = rotateCount * size;
-      copyBytes(bytes, start + shift, out, to, whole - shift);
-      copyBytes(bytes, start, out, to + whole - shift, shift);
+    const { soa = new Uint8Array(0), soaPointers, soaLabels } = zone;
+    const labels = Buffer.concat(soaLabels);
+    const unit = this.#allocate(HEAD_BYTES + soa.length + soaPointers.length * 2 + labels.length);
+    const { words, bytes } = this.#at(unit);
+    const at = (unit & UNIT_MASK) << 2;
+    let flags = zone.soa === undefined ? 0 : ZONE_HAS_SOA;
+    if (zone.complete) flags |= ZONE_COMPLETE;
+    if (zone.namesNearest) flags |= ZONE_NAMES_NEAREST;
+    words[at] = flags | (zone.apex.length << 8) | (soaPointers.length << 16);
+    words[at + 1] = zone.udpSize;
+    words[at + 2] = soa.length | (labels.length << 16);
+    let to = at * 4 + HEAD_BYTES;
+    bytes.set(soa, to);
+    to += soa.length;
+    for (const pointer of soaPointers) {
+      putUint16(bytes, to, pointer);
+      to += 2;
     }
-    const answerCount = view.getUint16(at + 2);
-    this.#finish(
-      io,
-      hit,
-      Rcodes.NOERROR,
-      answerCount,
-      view.getUint16(at + 4),
-      view.getUint16(at + 6),
-      bodyAt + bodyLength,
-      zone,
-      undefined,
-    );
-    return Outcomes.HIT;
+    bytes.set(labels, to);
+    const { control } = this.#memory;
+    const old = control[ZONES + index] as number;
+    Atomics.store(control, ZONES + index, unit);
+    if (old > FREE) this.#retire(old);
   }
 
-  #answerMissing(io: Exchange, hit: Hit): Outcome {
-    for (let label = 1; label <= io.labelCount; label++) {
-      const from = label === io.labelCount ? io.nameLength - 1 : (io.labels[label] as number);
-      const unit = this.#find(io.name, from, io.nameLength, this.#hashes[label] as number);
-      if (unit === FREE) continue;
-      const view = this.#views[(unit / UNITS_PER_CHUNK) | 0] as DataView;
-      const at = (unit % UNITS_PER_CHUNK) * UNIT_BYTES;
-      if ((view.getUint8(at + 4) & FLAG_OPEN_BELOW) !== 0) return Outcomes.ASK_CHAIN;
-      hit.zone = view.getUint16(at + 6);
-      hit.block = view.getUint16(at + 10);
-      const zone = this.#zones[hit.zone] as CompiledZone;
-      if (!zone.complete || (zone.namesNearest && io.edns)) return Outcomes.ASK_CHAIN;
-      return this.#sendNegative(io, hit, Rcodes.NXDOMAIN, view.getUint8(at + 5));
+  // ── entries ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  #write(wire: Uint8Array, hash: number, compiled: CompiledName): number {
+    let size = HEAD_BYTES + aligned(wire.length);
+    for (const answer of compiled.answers) size += HEAD_BYTES + aligned(answer.body.length);
+    const reasonBelow = this.#reasonOf(compiled.reasonBelow);
+    const reason = this.#reasonOf(compiled.reason);
+    const unit = this.#allocate(size);
+    const { words, bytes } = this.#at(unit);
+    let at = (unit & UNIT_MASK) << 2;
+    let flags = compiled.askChain ? ENTRY_ASK_CHAIN : 0;
+    if (compiled.openBelow) flags |= ENTRY_OPEN_BELOW;
+    if (compiled.partial) flags |= ENTRY_PARTIAL;
+    words[at] = hash;
+    words[at + 1] = flags | (wire.length << 8) | (reasonBelow << 16) | (reason << 24);
+    words[at + 2] = compiled.zone | (compiled.block << 16);
+    words[at + 3] = (words[at + 3] as number) | (compiled.answers.length << UNITS_BITS);
+    bytes.set(wire, at * 4 + HEAD_BYTES);
+    at += (HEAD_BYTES + aligned(wire.length)) >> 2;
+    for (const { type, body, answerCount, authorityCount, additionalCount, rotateAt, rotateSize, rotateCount } of compiled.answers) {
+      words[at] = type | (body.length << 16);
+      words[at + 1] = answerCount | (additionalCount << 16);
+      words[at + 2] = rotateAt | (rotateSize << 16);
+      words[at + 3] = rotateCount | (authorityCount << 16);
+      bytes.set(body, at * 4 + HEAD_BYTES);
+      at += (HEAD_BYTES + aligned(body.length)) >> 2;
     }
-    return Outcomes.ASK_CHAIN;
+    return unit;
   }
 
-  #sendNegative(io: Exchange, hit: Hit, rcode: number, reason: number): Outcome {
-    const zone = this.#zones[hit.zone] as CompiledZone;
-    const soa = zone.soa;
-    if (soa === undefined || io.qtype === RRTypes.DS) return Outcomes.ASK_CHAIN; // a zone cut belongs to the parent's block
-    const below = io.nameLength - zone.apex.length;
-    for (const label of zone.soaLabels) if (endsWithLabel(io, below, label)) return Outcomes.ASK_CHAIN;
-    const bodyAt = io.questionEnd - io.inAt;
-    if (bodyAt + soa.length > this.#limitOf(io, zone.udpSize)) return Outcomes.ASK_CHAIN;
-    const to = io.outAt + bodyAt;
-    copyBytes(soa, 0, io.out, to, soa.length);
-    for (const pointer of zone.soaPointers) {
-      putUint16(io.out, to + pointer, (((soa[pointer] as number) << 8) | (soa[pointer + 1] as number)) + below);
-    }
-    this.#finish(io, hit, rcode, 0, 1, 0, bodyAt + soa.length, zone, this.#reasons[reason]);
-    return Outcomes.HIT;
+  // Reasons are few constant texts, kept for good; a 256th one is not told.
+  #reasonOf(text: string): number {
+    const known = this.#reasons.get(text);
+    if (known !== undefined) return known;
+    if (this.#reasons.size === MAX_REASONS) return 0;
+    const told = Buffer.from(text);
+    const option = Buffer.alloc(6);
+    option.writeUInt16BE(OPTION_EDE, 0);
+    option.writeUInt16BE(2 + told.length, 2);
+    option.writeUInt16BE(EdeCodes.OTHER, 4);
+    const unit = this.#allocate(HEAD_BYTES + option.length + told.length);
+    const { words, bytes } = this.#at(unit);
+    const at = (unit & UNIT_MASK) << 2;
+    words[at] = option.length + told.length;
+    bytes.set(option, at * 4 + HEAD_BYTES);
+    bytes.set(told, at * 4 + HEAD_BYTES + option.length);
+    const index = this.#reasons.size;
+    this.#reasons.set(text, index);
+    Atomics.store(this.#memory.control, REASONS + index, unit);
+    return index;
   }
 
-  // The message bound without the OPT record.
-  #limitOf(io: Exchange, udpSize: number): number {
-    return replyLimit(io.transport, io.clientUdpSize, udpSize) - (io.edns ? OPT_BYTES : 0);
-  }
-
-  #finish(
-    io: Exchange,
-    hit: Hit,
-    rcode: number,
-    answers: number,
-    authority: number,
-    additional: number,
-    length: number,
-    zone: CompiledZone,
-    reason: Ede | undefined,
-  ): void {
-    const { in: bytes, inAt, out, outAt } = io;
-    const flags = Flags.QR | Flags.AA | (io.flags & (Flags.RD | Flags.CD)) | rcode;
-    putUint16(out, outAt, io.id);
-    putUint16(out, outAt + 2, flags);
-    putUint16(out, outAt + 4, 1);
-    putUint16(out, outAt + 6, answers);
-    putUint16(out, outAt + 8, authority);
-    putUint16(out, outAt + 10, io.edns ? additional + 1 : additional);
-    copyBytes(bytes, inAt + HEADER_BYTES, out, outAt + HEADER_BYTES, io.questionEnd - inAt - HEADER_BYTES);
-    hit.length = io.edns
-      ? encodeOpt(
-          out,
-          outAt + length,
-          outAt + replyLimit(io.transport, io.clientUdpSize, zone.udpSize),
-          zone.udpSize,
-          io.dnssecOk,
-          0,
-          reason,
-        ) - outAt
-      : length;
-    hit.rcode = rcode;
-    hit.replyFlags = flags;
-    hit.answerCount = answers;
-  }
-
-  // ── looking up ───────────────────────────────────────────────────────────────────────────────────────────
-
-  // Hashes from the root to the left, so that one pass gives the hash of every suffix at its label.
-  #hashSuffixes(io: Exchange): void {
-    const { name, labels } = io;
-    const hashes = this.#hashes;
-    let hash = this.#seed;
-    let label = io.labelCount;
-    hashes[label--] = mix(step(hash, 0));
-    hash = step(hash, 0);
-    for (let at = io.nameLength - 2; at >= 0; at--) {
-      hash = step(hash, name[at] as number);
-      if (label >= 0 && labels[label] === at) hashes[label--] = mix(hash);
-    }
-  }
-
-  #hash(name: Uint8Array): number {
-    let hash = this.#seed;
-    for (let at = name.length - 1; at >= 0; at--) hash = step(hash, name[at] as number);
-    return mix(hash);
-  }
-
-  #find(name: Uint8Array, from: number, end: number, hash: number): number {
-    const slots = this.#slots;
-    const mask = slots.length - 1;
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const unit = slots[slot] as number;
-      if (unit === FREE) return FREE;
-      if (unit !== DELETED && this.#isAt(unit, name, from, end, hash)) return unit;
-    }
-  }
+  // ── slots ────────────────────────────────────────────────────────────────────────────────────────────────
 
   // The slot that holds the name, else the one to put it in.
   #slotOf(name: Uint8Array, hash: number): number {
-    const slots = this.#slots;
+    const { slots } = this.#memory;
     const mask = slots.length - 1;
     let reuse = -1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
@@ -361,107 +306,131 @@ export class MemoryTable implements AnswerTable {
       if (unit === FREE) return reuse >= 0 ? reuse : slot;
       if (unit === DELETED) {
         if (reuse < 0) reuse = slot;
-      } else if (this.#isAt(unit, name, 0, name.length, hash)) return slot;
+      } else if (this.#isAt(unit, name, hash)) return slot;
     }
   }
 
-  #isAt(unit: number, name: Uint8Array, from: number, end: number, hash: number): boolean {
-    const chunk = (unit / UNITS_PER_CHUNK) | 0;
-    const view = this.#views[chunk] as DataView;
-    const at = (unit % UNITS_PER_CHUNK) * UNIT_BYTES;
-    if (view.getInt32(at) !== hash || view.getUint8(at + 8) !== end - from) return false;
-    const bytes = this.#chunks[chunk] as Uint8Array;
-    for (let index = from, other = at + ENTRY_HEAD; index < end; index++, other++) {
+  #isAt(unit: number, name: Uint8Array, hash: number): boolean {
+    const { words, bytes } = this.#at(unit);
+    const at = (unit & UNIT_MASK) << 2;
+    if (words[at] !== hash || (((words[at + 1] as number) >>> 8) & 0xff) !== name.length) return false;
+    for (let index = 0, other = at * 4 + HEAD_BYTES; index < name.length; index++, other++) {
       if (bytes[other] !== name[index]) return false;
     }
     return true;
   }
 
-  // ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
-
-  #write(unit: number, name: Name, compiled: CompiledName): void {
-    const chunk = (unit / UNITS_PER_CHUNK) | 0;
-    const bytes = this.#chunks[chunk] as Uint8Array;
-    const view = this.#views[chunk] as DataView;
-    let at = (unit % UNITS_PER_CHUNK) * UNIT_BYTES;
-    const wire = Buffer.from(name, "latin1");
-    putUint32(bytes, at, this.#hash(wire));
-    let flags = compiled.askChain ? FLAG_ASK_CHAIN : 0;
-    if (compiled.openBelow) flags |= FLAG_OPEN_BELOW;
-    if (compiled.partial) flags |= FLAG_PARTIAL;
-    view.setUint8(at + 4, flags);
-    view.setUint16(at + 6, compiled.zone);
-    view.setUint8(at + 8, wire.length);
-    view.setUint8(at + 5, this.#reasonIndex(compiled.reasonBelow));
-    view.setUint8(at + 9, compiled.answers.length);
-    view.setUint16(at + 10, compiled.block);
-    bytes.set(wire, at + ENTRY_HEAD);
-    at += ENTRY_HEAD + wire.length;
-    for (const answer of compiled.answers) {
-      view.setUint16(at, answer.type);
-      view.setUint16(at + 2, answer.answerCount);
-      view.setUint16(at + 4, answer.authorityCount);
-      view.setUint16(at + 6, answer.additionalCount);
-      view.setUint16(at + 8, answer.rotateAt);
-      view.setUint16(at + 10, answer.rotateCount);
-      view.setUint16(at + 12, answer.rotateSize);
-      view.setUint16(at + 14, answer.body.length);
-      bytes.set(answer.body, at + ANSWER_HEAD);
-      at += ANSWER_HEAD + answer.body.length;
+  // Into twice as many slots, or into as many without the deleted ones. Two arrays of one length take turns, so that a
+  // reader that seldom looks is sent few.
+  #rehash(): void {
+    const { control, slots: old, slotsNumber } = this.#memory;
+    const spare = this.#spareSlots?.length === old.length ? this.#spareSlots : undefined;
+    const isHeld = spare !== undefined && !this.#isPast(spare.epoch);
+    const length = isHeld || this.#names * 4 > old.length ? old.length * 2 : old.length;
+    const number = spare !== undefined && length === old.length ? spare.number : this.#addSlots(length);
+    const slots = this.#memory.slotsOf(number);
+    const mask = slots.length - 1;
+    slots.fill(FREE);
+    for (const unit of old) {
+      if (unit <= FREE) continue;
+      let slot = (this.#at(unit).words[(unit & UNIT_MASK) << 2] as number) & mask;
+      while (slots[slot] !== FREE) slot = (slot + 1) & mask;
+      slots[slot] = unit;
     }
+    this.#useSlots(number);
+    this.#spareSlots = { number: slotsNumber, length: old.length, epoch: control[EPOCH] as number };
+    this.#raiseEpoch();
+    this.#deleted = 0;
   }
 
-  // Reasons are few constant texts; a 256th one is not told.
-  #reasonIndex(text: string): number {
-    const known = this.#reasonIndexes.get(text);
-    if (known !== undefined) return known;
-    if (this.#reasons.length > 255) return 0;
-    this.#reasonIndexes.set(text, this.#reasons.length);
-    return this.#reasons.push({ code: 0, text }) - 1;
+  #addSlots(length: number): number {
+    const slots = this.#nextSlots++;
+    this.#post({ slots, buffer: new SharedArrayBuffer(length * Int32Array.BYTES_PER_ELEMENT) });
+    return slots;
   }
 
+  #useSlots(number: number): void {
+    this.#memory.useSlots(number);
+    Atomics.store(this.#memory.control, SLOTS, number);
+  }
+
+  // ── memory ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  #at(unit: number): { readonly words: Int32Array; readonly bytes: Uint8Array } {
+    const { words, bytes } = this.#memory;
+    return { words: words[unit >>> CHUNK_SHIFT] as Int32Array, bytes: bytes[unit >>> CHUNK_SHIFT] as Uint8Array };
+  }
+
+  // A unit of at least so many bytes, its size noted and all else to be written.
   #allocate(bytes: number): number {
     const units = sizeClass(Math.ceil(bytes / UNIT_BYTES));
-    const reused = this.#freeUnits[units]?.pop();
-    if (reused !== undefined) return reused;
-    if (this.#nextUnit + units > this.#chunks.length * UNITS_PER_CHUNK) this.#addChunk();
+    const unit = this.#reuse(units) ?? this.#extend(units);
+    this.#at(unit).words[((unit & UNIT_MASK) << 2) + 3] = units;
+    return unit;
+  }
+
+  #reuse(units: number): number | undefined {
+    const unit = this.#freeUnits[units]?.pop();
+    if (unit !== undefined || this.#nextUnit + units <= this.#memory.words.length << CHUNK_SHIFT) return unit;
+    this.#reclaim(); // before another chunk
+    return this.#freeUnits[units]?.pop();
+  }
+
+  #extend(units: number): number {
+    if (this.#nextUnit + units > this.#memory.words.length << CHUNK_SHIFT) this.#addChunk();
     const unit = this.#nextUnit;
     this.#nextUnit += units;
     return unit;
   }
 
   #addChunk(): void {
-    const chunk = new Uint8Array(CHUNK_BYTES);
-    this.#nextUnit = this.#chunks.length * UNITS_PER_CHUNK + 1;
-    this.#chunks.push(chunk);
-    this.#views.push(new DataView(chunk.buffer));
+    const chunk = this.#memory.words.length;
+    this.#post({ chunk, buffer: new SharedArrayBuffer(CHUNK_BYTES) });
+    this.#nextUnit = (chunk << CHUNK_SHIFT) + 1; // in the first chunk, 0 would look like a free slot
+  }
+
+  #post(grown: Grown): void {
+    this.#memory.take(grown);
+    for (const port of this.#readers.values()) port.postMessage(grown);
   }
 
   #retire(unit: number): void {
-    const view = this.#views[(unit / UNITS_PER_CHUNK) | 0] as DataView;
-    let at = (unit % UNITS_PER_CHUNK) * UNIT_BYTES;
-    const start = at;
-    let left = view.getUint8(at + 9);
-    at += ENTRY_HEAD + view.getUint8(at + 8);
-    for (; left > 0; left--) at += ANSWER_HEAD + view.getUint16(at + 14);
-    const units = sizeClass(Math.ceil((at - start) / UNIT_BYTES));
-    (this.#freeUnits[units] ??= []).push(unit);
+    if (this.#replaced.push(unit) >= RECLAIM_AT) this.#reclaim();
   }
 
-  #grow(): void {
-    const old = this.#slots;
-    const slots = new Int32Array(this.#names * 4 > old.length ? old.length * 2 : old.length);
-    const mask = slots.length - 1;
-    for (const unit of old) {
-      if (unit <= FREE) continue;
-      const view = this.#views[(unit / UNITS_PER_CHUNK) | 0] as DataView;
-      let slot = view.getInt32((unit % UNITS_PER_CHUNK) * UNIT_BYTES) & mask;
-      while (slots[slot] !== FREE) slot = (slot + 1) & mask;
-      slots[slot] = unit;
+  #reclaim(): void {
+    if (this.#replaced.length > 0) {
+      this.#retired.push({ epoch: this.#memory.control[EPOCH] as number, units: this.#replaced });
+      this.#replaced = [];
+      this.#raiseEpoch();
     }
-    this.#slots = slots;
-    this.#deleted = 0;
+    for (let oldest = this.#retired[0]; oldest !== undefined && this.#isPast(oldest.epoch); oldest = this.#retired[0]) {
+      this.#retired.shift();
+      for (const unit of oldest.units) {
+        const units = (this.#at(unit).words[((unit & UNIT_MASK) << 2) + 3] as number) & UNITS_MASK;
+        (this.#freeUnits[units] ??= []).push(unit);
+      }
+    }
   }
+
+  #raiseEpoch(): void {
+    const { control } = this.#memory;
+    Atomics.store(control, EPOCH, ((control[EPOCH] as number) + 1) | 0 || 1);
+  }
+
+  // Whether no reader can still hold what was unpublished in an epoch. Epochs wrap, so their difference is compared.
+  #isPast(epoch: number): boolean {
+    const { control } = this.#memory;
+    for (const reader of this.#readers.keys()) {
+      const own = Atomics.load(control, READERS + reader * READER_WORDS);
+      if (own !== 0 && ((own - epoch) | 0) <= 0) return false;
+    }
+    return true;
+  }
+}
+
+function aligned(bytes: number): number {
+  return (bytes + 3) & ~3;
 }
 
 // Small entries keep their own size; above 16 units there are four classes to each doubling, so that an entry that
@@ -470,28 +439,4 @@ function sizeClass(units: number): number {
   if (units <= 16) return units;
   const step = 2 ** (Math.floor(Math.log2(units)) - 2);
   return Math.ceil(units / step) * step;
-}
-
-// FNV-1a's step with a per-process seed; names are compared in full, so a collision costs time only.
-function step(hash: number, byte: number): number {
-  return Math.imul(hash ^ byte, 0x01000193);
-}
-
-function mix(hash: number): number {
-  let mixed = hash ^ (hash >>> 15);
-  mixed = Math.imul(mixed, 0x2c1b3c6d);
-  return mixed ^ (mixed >>> 13);
-}
-
-// True if the label that ends `below` bytes into the question's name is `label` (length byte included).
-function endsWithLabel(io: Exchange, below: number, label: Uint8Array): boolean {
-  const start = below - label.length;
-  if (start < 0) return false;
-  for (let index = 0; index < label.length; index++) if (io.name[start + index] !== label[index]) return false;
-  return true;
-}
-
-// Short copies are quicker by hand than by TypedArray.set with a subarray, which allocates a view.
-function copyBytes(from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number): void {
-  for (let index = 0; index < length; index++) to[toAt + index] = from[fromAt + index] as number;
 }

@@ -11,9 +11,9 @@ export type Lookup =
   | { readonly kind: "answer"; readonly answer: readonly RecordSet[]; readonly additional: readonly RecordSet[] }
   /** The answer ends in a CNAME whose `target` is yet to be looked up. */
   | { readonly kind: "cname"; readonly answer: readonly RecordSet[]; readonly target: Name }
-  /** The name exists, the type does not: NOERROR with the SOA of `zone`. */
-  | { readonly kind: "nodata"; readonly answer: readonly RecordSet[]; readonly zone: Zone }
-  /** The name does not exist in `zone`; `reason` is "" where none is known. */
+  /** The name exists, the type does not: NOERROR with the SOA of `zone`. `reason` is "" where none is known. */
+  | { readonly kind: "nodata"; readonly answer: readonly RecordSet[]; readonly zone: Zone; readonly reason: string }
+  /** The name does not exist in `zone`; `reason` as in "nodata". */
   | { readonly kind: "nxdomain"; readonly answer: readonly RecordSet[]; readonly zone: Zone; readonly reason: string }
   /** Another zone's name: a referral, NOERROR without AA, `cut.ns` in authority and `cut.glue` in additional. */
   | { readonly kind: "delegation"; readonly answer: readonly RecordSet[]; readonly cut: ZoneCut }
@@ -26,7 +26,11 @@ const MAX_HOPS = 10;
 
 /** Looks a name up in its zone. Follows aliases, which name the zone of their target, but no other CNAME. */
 export function lookup(zone: Zone, qname: Name, qtype: RRType): Lookup {
-  const node = zone.node(qname);
+  return lookupAt(zone, zone.node(qname), qname, qtype);
+}
+
+/** The same for whoever has the name's node already. */
+export function lookupAt(zone: Zone, node: Node | undefined, qname: Name, qtype: RRType): Lookup {
   if (node === undefined) return { kind: "nxdomain", answer: NONE, zone, reason: reasonOf(zone, qname) };
   const { cut } = node;
   // DS is the one type that the parent's side of a cut answers (RFC 4035 §3.1.4.1).
@@ -41,7 +45,7 @@ export function lookup(zone: Zone, qname: Name, qtype: RRType): Lookup {
   const rrset = rrsetOf(node, qtype);
   if (rrset !== undefined) return { kind: "answer", answer: [rrset], additional: additionalTo(zone, node, rrset) };
   if (cname !== undefined) return { kind: "cname", answer: [cname], target: nameAt(cname.rdata[0] as Rdata, 0) };
-  return node.partial === true ? { kind: "ask" } : { kind: "nodata", answer: NONE, zone };
+  return node.partial === true ? { kind: "ask" } : { kind: "nodata", answer: NONE, zone, reason: node.reason ?? "" };
 }
 
 /**
@@ -126,10 +130,10 @@ export function replyFrom(found: Lookup, by: string): Reply | undefined {
     case "cname":
       return { ...emptyReply(Rcodes.NOERROR, by), authoritative: true, answer: found.answer };
     case "nodata":
-      return { ...emptyReply(Rcodes.NOERROR, by), authoritative: true, answer: found.answer, authority: soaOf(found.zone) };
     case "nxdomain": {
-      const { answer, zone, reason } = found;
-      const head = { ...emptyReply(Rcodes.NXDOMAIN, by), authoritative: true, answer, authority: soaOf(zone) };
+      const { kind, answer, zone, reason } = found;
+      const rcode = kind === "nodata" ? Rcodes.NOERROR : Rcodes.NXDOMAIN;
+      const head = { ...emptyReply(rcode, by), authoritative: true, answer, authority: soaOf(zone) };
       return reason === "" ? head : { ...head, ede: { code: EdeCodes.OTHER, text: reason } };
     }
     case "delegation":

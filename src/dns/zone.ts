@@ -18,6 +18,8 @@ export interface Node {
   readonly cut?: ZoneCut;
   /** Why a name right below this one does not exist (EDE text, at most 64 bytes). */
   readonly reasonBelow?: string;
+  /** Why there are no records of a type that is not listed (EDE text, at most 64 bytes). */
+  readonly reason?: string;
   /** Set with `askChain` and without rrsets: the name does not exist (NXDOMAIN), for this reason and not its parent's. */
   readonly absent?: string;
   /** A and AAAA of the rrsets' targets, in their order, where the zone finds them all in one walk: the same as their nodes have. */

@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 import { createCompiler, type ServedZone } from "../../src/answers/compile.ts";
-import { createHit, MemoryTable, Outcomes } from "../../src/answers/table.ts";
+import { createHit, TableWriter, Outcomes } from "../../src/answers/table.ts";
 import { createZone } from "../../src/dns/map-zone.ts";
 import { parseName, type Name } from "../../src/dns/name.ts";
 import { readQuestion } from "../../src/dns/question.ts";
@@ -18,11 +18,11 @@ function served(zone: Zone, rest: Partial<ServedZone> = {}): ServedZone {
   return { zone: parseName("."), udpSize: 1232, instances: [{ name: "test", instance }], ...rest };
 }
 
-function outcome(table: MemoryTable, name: string): string {
+function outcome(table: TableWriter, name: string): string {
   const io = exchangeOf(query({ name }));
   readQuestion(io);
   const hit = createHit();
-  return table.answer(io, hit) === Outcomes.HIT ? `hit ${hit.rcode}` : "chain";
+  return table.reader.answer(io, hit) === Outcomes.HIT ? `hit ${hit.rcode}` : "chain";
 }
 
 // A zone whose names are told to change by the test.
@@ -52,7 +52,7 @@ const names = (count: number): Name[] => Array.from({ length: count }, (_, n) =>
 
 describe("compiler", () => {
   it("asks the chain for whatever a large change touches until it has compiled it, and for missing names meanwhile", async () => {
-    const table = new MemoryTable();
+    const table = new TableWriter();
     const { zone, set, tell } = changing(record(0, "192.0.2.1"));
     const compiler = createCompiler(table, [served(zone)], fail);
     compiler.start();
@@ -72,7 +72,7 @@ describe("compiler", () => {
   });
 
   it("applies a small change at once", async () => {
-    const table = new MemoryTable();
+    const table = new TableWriter();
     const { zone, set, tell } = changing("");
     const compiler = createCompiler(table, [served(zone)], fail);
     compiler.start();
@@ -87,7 +87,7 @@ describe("compiler", () => {
   });
 
   it("leaves the names of another block's zone to the chain", async () => {
-    const table = new MemoryTable();
+    const table = new TableWriter();
     const { zone } = changing(record(0, "192.0.2.1") + "a.sub.example.org. 30 IN A 192.0.2.3\n");
     const compiler = createCompiler(table, [served(zone), { zone: parseName("sub.example.org"), udpSize: 1232, instances: [] }], fail);
     compiler.start();
@@ -103,7 +103,7 @@ describe("compiler", () => {
   });
 
   it("serves nothing of what stands below an opaque plugin", async () => {
-    const table = new MemoryTable();
+    const table = new TableWriter();
     const { zone } = changing(record(0, "192.0.2.1"));
     const opaque = { name: "acl", instance: { handle: () => fail("never asked") } };
     const compiler = createCompiler(table, [served(zone, { instances: [opaque, ...served(zone).instances] })], fail);
@@ -114,7 +114,7 @@ describe("compiler", () => {
   });
 
   it("leaves names to the chain that a zone throws at, tells it, and goes on", async () => {
-    const table = new MemoryTable();
+    const table = new TableWriter();
     const { zone } = changing(record(0, "192.0.2.1") + record(1, "192.0.2.1"));
     const told: string[] = [];
     const broken: Zone = {

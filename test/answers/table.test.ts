@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 import fc from "fast-check";
-import { createHit, MemoryTable, Outcomes, type CompiledName } from "../../src/answers/table.ts";
+import { createHit, TableWriter, Outcomes, type CompiledName } from "../../src/answers/table.ts";
 import { Exchange, readQuestion, Verdicts } from "../../src/dns/question.ts";
 import { parseName } from "../../src/dns/name.ts";
 import { query } from "../helpers/dns-client.ts";
@@ -17,6 +17,7 @@ function compiled(body: Uint8Array, rotateCount = 0): CompiledName {
     openBelow: false,
     partial: false,
     reasonBelow: "",
+    reason: "",
     answers: [
       {
         type: TYPE_A,
@@ -32,8 +33,8 @@ function compiled(body: Uint8Array, rotateCount = 0): CompiledName {
   };
 }
 
-function newTable(): MemoryTable {
-  const table = new MemoryTable();
+function newTable(): TableWriter {
+  const table = new TableWriter();
   table.setZone(0, {
     apex: parseName("example.org"),
     soa: undefined,
@@ -47,13 +48,13 @@ function newTable(): MemoryTable {
 }
 
 // The body that the table gives for a name, or undefined if it asks the chain.
-function bodyOf(table: MemoryTable, name: string): Uint8Array | undefined {
+function bodyOf(table: TableWriter, name: string): Uint8Array | undefined {
   const io = new Exchange(4096);
   io.in = query({ name, type: "A" });
   io.inEnd = io.in.length;
   expect(readQuestion(io)).to.equal(Verdicts.OK);
   const hit = createHit();
-  if (table.answer(io, hit) !== Outcomes.HIT) return undefined;
+  if (table.reader.answer(io, hit) !== Outcomes.HIT) return undefined;
   return io.out.slice(io.questionEnd, hit.length);
 }
 

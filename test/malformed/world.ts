@@ -1,7 +1,7 @@
 // A Responder over a stored zone, without sockets and plugins; its answer table on or off.
 
 import { createCompiler } from "../../src/answers/compile.ts";
-import { MemoryTable, Outcomes } from "../../src/answers/table.ts";
+import { TableWriter, Outcomes } from "../../src/answers/table.ts";
 import { chase, lookup, replyFrom, zoneOf } from "../../src/dns/lookup.ts";
 import { createZone } from "../../src/dns/map-zone.ts";
 import { emptyReply, Rcodes, type Query, type Reply } from "../../src/dns/message.ts";
@@ -36,7 +36,7 @@ export async function createZoneResponder(zone: Zone, table: Table): Promise<Res
     observers: [],
     errorObservers: [],
   };
-  const memory = new MemoryTable();
+  const memory = new TableWriter();
   const compiler = createCompiler(
     memory,
     [{ zone: zone.apex, udpSize: block.udpSize, instances: [{ name: "test", instance: { handle, transparent: true, zones: [zone] } }] }],
@@ -46,7 +46,7 @@ export async function createZoneResponder(zone: Zone, table: Table): Promise<Res
   await compiler.idle();
   return createResponder({
     blocks: [block],
-    table: table === "on" ? memory : { answer: () => Outcomes.ASK_CHAIN },
+    table: table === "on" ? memory.reader : { answer: () => Outcomes.ASK_CHAIN },
     owners: compiler.owners,
     plugins: [],
     refusedTraffic: undefined,

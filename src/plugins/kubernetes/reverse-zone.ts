@@ -8,7 +8,7 @@ import { RRTypes, type Rdata } from "../../dns/records.ts";
 import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
 import type { Cluster } from "./cluster.ts";
 import { addressOfReverseName, reverseName } from "../../dns/reverse.ts";
-import { zoneSoa, type ReasonsMode } from "./zone.ts";
+import { NO_SUCH_TYPE, zoneSoa, type ReasonsMode } from "./zone.ts";
 
 /** Which reverse names exist, and which ones a change touches. */
 export interface ReverseIndex {
@@ -148,7 +148,7 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
   return zone;
 
   function nodeWith(rrsets: Node["rrsets"]): Node {
-    return reasons === "off" ? { rrsets } : { rrsets, reasonBelow: "no Service or endpoint has this address" };
+    return reasons === "off" ? { rrsets } : { rrsets, reasonBelow: "no Service or endpoint has this address", reason: NO_SUCH_TYPE };
   }
 
   function pointersOf(address: string): Rdata[] {

@@ -44,6 +44,9 @@ const SPEC_VERSION_TTL_SECONDS = 28_800;
 /** `_port._proto.service.namespace.svc` */
 const MAX_LABELS = 5;
 
+/** EDE text for the types that a name lacks. */
+export const NO_SUCH_TYPE = "no records of this type";
+
 /** EDE texts for what is missing right below a name; at most 64 bytes each. */
 const Reasons = {
   zone: "no such name in the cluster's zone",
@@ -228,7 +231,7 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
   }
 
   function leaf(rrsets: readonly RecordSet[], reason: string): Node {
-    return reasons === "off" ? { rrsets } : { rrsets, reasonBelow: reason };
+    return reasons === "off" ? { rrsets } : { rrsets, reasonBelow: reason, reason: NO_SUCH_TYPE };
   }
 
   function missing(reason: string): Node {

@@ -1,0 +1,88 @@
+// Cuts an answer to what fits a client's UDP limit, as encodeReply() in dns/message.ts does (RFC 2181 §9): called by
+// the table's readers for the few answers that are too long. Records of a rotated run have one length, so where they
+// end does not depend on the turn.
+
+import { uint16 } from "../dns/message.ts";
+
+/** What is left of a body. */
+export interface Cut {
+  /** In bytes. */
+  length: number;
+  answers: number;
+  authority: number;
+  additional: number;
+  /** TC: records of the answer or authority section are missing. */
+  truncated: boolean;
+}
+
+const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
+const POINTER_BITS = 0xc0;
+
+/**
+ * @param start offset in `bytes` of the body that the table made for a question of its name.
+ * @param bodyAt offset of the body in the message.
+ * @param room bytes that the body may take.
+ */
+export function cutBody(
+  bytes: Uint8Array,
+  start: number,
+  bodyAt: number,
+  room: number,
+  answers: number,
+  authority: number,
+  additional: number,
+  cut: Cut,
+): void {
+  const end = start + room;
+  const plain = answers + authority;
+  let at = start;
+  let kept = 0;
+  for (; kept < plain; kept++) {
+    const next = recordEnd(bytes, at);
+    if (next > end) break;
+    at = next;
+  }
+  cut.answers = Math.min(kept, answers);
+  cut.authority = kept - cut.answers;
+  cut.truncated = kept < plain;
+  cut.additional = cut.truncated ? 0 : keptAdditional(bytes, at, bodyAt - start, end, additional);
+  for (let left = cut.additional; left > 0; left--) at = recordEnd(bytes, at);
+  cut.length = at - start;
+}
+
+// How many of the additional records fit: whole rrsets only, none behind the first that does not.
+function keptAdditional(bytes: Uint8Array, start: number, toMessage: number, end: number, count: number): number {
+  let at = start;
+  let kept = 0;
+  let rrset = -1; // the type and owner of the rrset that the record before is in
+  for (let index = 0; index < count; index++) {
+    const fixed = nameEnd(bytes, at);
+    const next = fixed + RR_FIXED_BYTES + uint16(bytes, fixed + 8);
+    const current = uint16(bytes, fixed) * 0x1_0000 + ownerOf(bytes, at, toMessage);
+    if (current !== rrset) kept = index;
+    if (next > end) return kept;
+    rrset = current;
+    at = next;
+  }
+  return count;
+}
+
+// Where in the message a record's owner stands first: equal owners are written once and pointed to.
+function ownerOf(bytes: Uint8Array, at: number, toMessage: number): number {
+  return (bytes[at] as number) >= POINTER_BITS ? uint16(bytes, at) & 0x3fff : at + toMessage;
+}
+
+function recordEnd(bytes: Uint8Array, at: number): number {
+  const fixed = nameEnd(bytes, at);
+  return fixed + RR_FIXED_BYTES + uint16(bytes, fixed + 8);
+}
+
+function nameEnd(bytes: Uint8Array, start: number): number {
+  let at = start;
+  for (;;) {
+    const length = bytes[at] as number;
+    if (length >= POINTER_BITS) return at + 2;
+    if (length === 0) return at + 1;
+    at += 1 + length;
+  }
+}
