@@ -8,6 +8,8 @@ export const ZONE = "cluster.local";
 const SERVICES = 10_000;
 const SERVICES_PER_NAMESPACE = 100;
 const ENDPOINTS_PER_SERVICE = 5;
+const HEADLESS_SERVICES = 100;
+const ENDPOINTS_PER_HEADLESS = 20;
 const TTL_SECONDS = 30;
 /** 10.0.0.0/24 is left to `kubernetes` and `kube-dns`. */
 const FIRST_ADDRESS = 256;
@@ -16,28 +18,38 @@ export interface BenchService {
   readonly namespace: string;
   readonly name: string;
   readonly host: string;
+  /** The ClusterIP; `None` for a headless Service. */
   readonly address: string;
   readonly endpoints: readonly string[];
 }
 
-export function benchServices(count: number = SERVICES): BenchService[] {
+export function benchServices(count: number = SERVICES, endpointsEach: number = ENDPOINTS_PER_SERVICE): BenchService[] {
   return Array.from({ length: count }, (_, index) => {
-    const name = `svc-${index}`;
     const namespace = `ns-${Math.floor(index / SERVICES_PER_NAMESPACE)}`;
-    return {
-      name,
-      namespace,
-      host: `${name}.${namespace}.svc.${ZONE}`,
-      address: addressIn(0, FIRST_ADDRESS + index),
-      endpoints: Array.from({ length: ENDPOINTS_PER_SERVICE }, (_, nth) =>
-        addressIn(244, FIRST_ADDRESS + index * ENDPOINTS_PER_SERVICE + nth),
-      ),
-    };
+    return benchService(`svc-${index}`, namespace, addressIn(0, FIRST_ADDRESS + index), index * endpointsEach, endpointsEach);
   });
 }
 
+/** Headless Services in the namespaces of the others. */
+export function headlessServices(): BenchService[] {
+  const FIRST_ENDPOINT = 0x10_0000; // behind those of the others
+  return Array.from({ length: HEADLESS_SERVICES }, (_, index) =>
+    benchService(`big-${index}`, `ns-${index}`, "None", FIRST_ENDPOINT + index * ENDPOINTS_PER_HEADLESS, ENDPOINTS_PER_HEADLESS),
+  );
+}
+
+function benchService(name: string, namespace: string, address: string, firstEndpoint: number, endpointCount: number): BenchService {
+  return {
+    name,
+    namespace,
+    host: `${name}.${namespace}.svc.${ZONE}`,
+    address,
+    endpoints: Array.from({ length: endpointCount }, (_, nth) => addressIn(128, FIRST_ADDRESS + firstEndpoint + nth)),
+  };
+}
+
 function addressIn(net: number, index: number): string {
-  return `10.${net}.${index >> 8}.${index & 255}`;
+  return `10.${net + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`;
 }
 
 export function serviceManifest({ namespace, name, address }: BenchService): string {
@@ -101,9 +113,10 @@ export function manifestPath(folder: string, { namespace, name }: BenchService):
 }
 
 export function zoneFile(services: readonly BenchService[]): string {
-  const lines = services.map(
-    ({ host, address }) => `${host}. ${TTL_SECONDS} IN A ${address}\n_http._tcp.${host}. ${TTL_SECONDS} IN SRV 0 100 80 ${host}.\n`,
-  );
+  const lines = services.flatMap((service) => [
+    ...addressesOf(service).map((address) => `${service.host}. ${TTL_SECONDS} IN A ${address}\n`),
+    `_http._tcp.${service.host}. ${TTL_SECONDS} IN SRV 0 100 80 ${service.host}.\n`,
+  ]);
   return `${ZONE}. ${TTL_SECONDS} IN SOA ns.dns.${ZONE}. hostmaster.${ZONE}. 1 7200 1800 86400 ${TTL_SECONDS}
 ${ZONE}. ${TTL_SECONDS} IN NS ns.dns.${ZONE}.
 ns.dns.${ZONE}. ${TTL_SECONDS} IN A 10.0.0.10
@@ -120,7 +133,11 @@ export function unboundData(services: readonly BenchService[]): string {
 
 /** Addresses for dnsmasq. It gets no SRV records: it walks the list of them for every name that it does not know. */
 export function hostsFile(services: readonly BenchService[]): string {
-  return services.map(({ host, address }) => `${address} ${host}\n`).join("");
+  return services.flatMap((service) => addressesOf(service).map((address) => `${address} ${service.host}\n`)).join("");
+}
+
+function addressesOf({ address, endpoints }: BenchService): readonly string[] {
+  return address === "None" ? endpoints : [address];
 }
 
 /** Queries for dnsperf, in an order that caches can't guess. */

@@ -3,7 +3,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createSocket } from "node:dgram";
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
@@ -25,10 +25,21 @@ export interface Measured extends AsyncDisposable {
   output(): string;
 }
 
-/** Starts a program, on one CPU if one is given. What it prints is kept for the case that it ends early. */
-export function start(program: string, args: readonly string[], cpu?: number): Measured {
+export interface StartOptions {
+  /** The only CPU that it may use. */
+  readonly cpu?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  /** A file for its standard output. */
+  readonly stdoutFile?: string;
+}
+
+/** Starts a program. What it prints is kept for the case that it ends early. */
+export function start(program: string, args: readonly string[], options: StartOptions = {}): Measured {
+  const { cpu, env, stdoutFile } = options;
   const [command, ...rest] = cpu === undefined ? [program, ...args] : ["taskset", "-c", String(cpu), program, ...args];
-  const child = spawn(command as string, rest, { stdio: ["ignore", "pipe", "pipe"], cwd: root });
+  const stdout = stdoutFile === undefined ? "pipe" : openSync(stdoutFile, "w");
+  const child = spawn(command as string, rest, { stdio: ["ignore", stdout, "pipe"], cwd: root, env: { ...process.env, ...env } });
+  if (typeof stdout === "number") closeSync(stdout);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text: string) => (output += text));
   return {
@@ -53,20 +64,40 @@ export async function runOn(cpu: number, program: string, args: readonly string[
 }
 
 export interface CpuTime {
+  readonly seconds: number;
   readonly userSeconds: number;
-  readonly systemSeconds: number;
+  /** Of the thread that the process began with: Node's main thread. */
+  readonly mainSeconds: number;
 }
 
-/** CPU time of a process, its threads, and the processes that it has started. */
+/** CPU time of a process, its threads, and the processes that it has started. The user part is exact to 10 ms only. */
 export function cpuTime(pid: number): CpuTime {
-  let [user, system] = [0, 0];
+  let [seconds, userTicks] = [0, 0];
   for (const member of family(pid)) {
     const fields = statOf(member);
-    // utime, stime, and those of children that have ended: fields 14–17 of proc(5)
-    user += Number(fields[11]) + Number(fields[13]);
-    system += Number(fields[12]) + Number(fields[14]);
+    // utime, and both times of children that have ended: fields 14, 16 and 17 of proc(5)
+    userTicks += Number(fields[11]) + Number(fields[13]);
+    seconds += (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
+    for (const thread of threadsOf(member)) seconds += threadSeconds(member, thread);
   }
-  return { userSeconds: user / TICKS_PER_SECOND, systemSeconds: system / TICKS_PER_SECOND };
+  return { seconds, userSeconds: userTicks / TICKS_PER_SECOND, mainSeconds: threadSeconds(pid, String(pid)) };
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
+
+// Time on a CPU, in nanoseconds: the first number (Documentation/scheduler/sched-stats.rst). 0 for a thread that has gone.
+function threadSeconds(pid: number, thread: string): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]) / 1e9;
+  } catch {
+    return 0;
+  }
 }
 
 /** Resident memory in MiB; of several processes the sum, which counts shared pages for each. */
@@ -137,8 +168,7 @@ export function questionFor(name: string): Buffer {
 export async function idle(pid: number): Promise<void> {
   const LOOK_MS = 1_000;
   for (let before = -1; ;) {
-    const { userSeconds, systemSeconds } = cpuTime(pid);
-    const now = userSeconds + systemSeconds;
+    const now = cpuTime(pid).seconds;
     if (before >= 0 && now - before < 0.02) return;
     before = now;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
