@@ -2,7 +2,8 @@
 
 import { expect } from "chai";
 import { createCompiler, type ServedZone } from "../../src/answers/compile.ts";
-import { createHit, TableWriter, Outcomes } from "../../src/answers/table.ts";
+import { createHit, Outcomes } from "../../src/answers/answer-table.ts";
+import { TableWriter } from "../../src/answers/table.ts";
 import { createZone } from "../../src/dns/map-zone.ts";
 import { parseName, type Name } from "../../src/dns/name.ts";
 import { readQuestion } from "../../src/dns/question.ts";

@@ -2,7 +2,8 @@
 
 import { expect } from "chai";
 import fc from "fast-check";
-import { createHit, TableWriter, Outcomes, type CompiledName } from "../../src/answers/table.ts";
+import { createHit, Outcomes } from "../../src/answers/answer-table.ts";
+import { TableWriter, type CompiledName } from "../../src/answers/table.ts";
 import { Exchange, readQuestion, Verdicts } from "../../src/dns/question.ts";
 import { parseName } from "../../src/dns/name.ts";
 import { query } from "../helpers/dns-client.ts";

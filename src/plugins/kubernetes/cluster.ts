@@ -38,7 +38,7 @@ export interface Touched {
 export interface TouchedService {
   readonly namespace: string;
   readonly name: string;
-  /** The labels in front of the Service's name, with dots between: `db-0`, `_tcp`, `_http._tcp`. */
+  /** The labels in front of the Service's name, with dots between: `db-0`, `_tcp`, `tcp`, `_http._tcp`, `http._tcp`. */
   readonly below: Iterable<string>;
 }
 
@@ -270,12 +270,13 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
   }
 }
 
+// Underscores are optional. Below a protocol without its own, names are open: nobody asks for them but by hand.
 function addPorts(labels: Set<string>, ports: readonly { readonly name: string; readonly protocol: Protocol }[]): void {
   for (const { name, protocol } of ports) {
     if (name === "") continue;
-    const proto = `_${protocol.toLowerCase()}`;
-    labels.add(proto);
-    labels.add(`_${name.toLowerCase()}.${proto}`);
+    const proto = protocol.toLowerCase();
+    const port = name.toLowerCase();
+    for (const label of [proto, `_${proto}`, `${port}._${proto}`, `_${port}._${proto}`]) labels.add(label);
   }
 }
 

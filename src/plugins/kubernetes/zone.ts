@@ -139,7 +139,7 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     if (absent !== undefined) return first === undefined ? missing(absent) : undefined;
     if (first === undefined) {
       const rrsets = records.atService(name, service);
-      if (service.type !== "ExternalName") return { ...leaf(rrsets, Reasons.endpoint), ...targetsOf(name, service), openBelow: true };
+      if (service.type !== "ExternalName") return { ...leaf(rrsets, Reasons.endpoint), ...targetsOf(name, service) };
       if (rrsets.length === 0) return missing("ExternalName is not a domain name");
       return { ...leaf(rrsets, Reasons.leaf), askChain: true };
     }
@@ -148,15 +148,16 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
       const [port, protocol] = [withoutUnderscore(second), withoutUnderscore(first)];
       if (base === undefined || port === "" || protocol === "") return undefined;
       const rrsets = records.atPort(name, base, service, port, protocol);
-      return rrsets.length === 0 ? undefined : { ...leaf(rrsets, Reasons.leaf), ...targetsOf(base, service) };
+      if (rrsets.length === 0) return undefined;
+      return { ...leaf(rrsets, Reasons.leaf), ...targetsOf(base, service), ...(port === second && { askChain: true }) };
     }
     // One label may be an endpoint's and an empty non-terminal above ports at once.
     const rrsets = records.atEndpoint(name, service, first);
     const protocol = withoutUnderscore(first);
     if (cluster.hasProtocol(service, `_${protocol}`)) {
-      const here: Node = { ...leaf(rrsets, Reasons.port), openBelow: true };
-      // Without its underscore the name is not listed: nobody would be told of its end.
-      return first === protocol ? { ...here, askChain: true } : here;
+      const here: Node = leaf(rrsets, Reasons.port);
+      // Without underscores names are rare: they are not worth answers in the table, and those below are not listed.
+      return first === protocol ? { ...here, askChain: true, openBelow: true } : here;
     }
     return rrsets.length === 0 ? undefined : leaf(rrsets, Reasons.leaf);
   }

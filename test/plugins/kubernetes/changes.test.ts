@@ -180,6 +180,8 @@ describe("kubernetes: changes", () => {
       "_tcp.web.default.svc.cluster.local.",
       "cluster.local.",
       "db-0.web.default.svc.cluster.local.",
+      "http._tcp.web.default.svc.cluster.local.",
+      "tcp.web.default.svc.cluster.local.",
       "web.default.svc.cluster.local.",
     ]);
   });
