@@ -1,6 +1,6 @@
 // Processes that are measured: started on one CPU, their CPU time and memory read from /proc, ended by their id. Linux only.
 
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createSocket } from "node:dgram";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
@@ -55,6 +55,11 @@ export function start(program: string, args: readonly string[], options: StartOp
       clearTimeout(impatience);
     },
   };
+}
+
+/** Puts threads that have chosen a CPU themselves on `cpu`: Knot's UDP workers take the first, which is the client's. */
+export function pin({ pid }: Measured, cpu: number): void {
+  execFileSync("taskset", ["-a", "-c", "-p", String(cpu), String(pid)]);
 }
 
 /** Runs a program to its end on one CPU; gives its standard output. */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { benchServices, headlessServices } from "./data.ts";
 import { type Answers, flood, type Load, pace, SERVER_CPU } from "./dnsperf.ts";
 import { NDOTS, NDOTS_BIND, NDOTS_LOG, type Peer, prepareFloor, preparePeers, RIVALS } from "./peers.ts";
-import { answering, cpuTime, idle, type Measured, residentMiB, root, start } from "./process.ts";
+import { answering, cpuTime, idle, type Measured, pin, residentMiB, root, start } from "./process.ts";
 import { LIMIT_HEAD, limitRow, median, percentile, shown, table, writeSection } from "./results.ts";
 import { queryFile, type Workload, workloads, writeQueries } from "./workloads.ts";
 
@@ -84,6 +84,7 @@ async function run(peer: Peer, name: string): Promise<Running> {
   const server = start(peer.program, peer.args, { cpu: SERVER_CPU, ...peer });
   started.push(server);
   await answering(server, peer.port, name);
+  pin(server, SERVER_CPU);
   return { peer, pid: server.pid, samples: new Map(), latencies: [] };
 }
 
