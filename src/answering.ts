@@ -7,6 +7,7 @@ import { composeChain } from "./chain.ts";
 import { DEFAULT_UDP_BYTES } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
 import { createErrorLimiter } from "./error-limit.ts";
+import type { SharedFront } from "./front.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
 import type { Log } from "./log.ts";
 import type { Metrics, ServerMetrics } from "./metrics.ts";
@@ -20,6 +21,10 @@ export interface Group {
   readonly responder: Responder;
   readonly compiler: Compiler;
   readonly table: TableWriter;
+  /** What one more thread needs to answer hits by itself. */
+  share(): SharedFront;
+  /** Takes back what a thread had that is gone. */
+  unshare(shared: SharedFront): void;
 }
 
 /** Makes the groups of a configuration, in the order in which the Corefile names their addresses. */
@@ -38,10 +43,11 @@ export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEna
       served.map(({ block, instances }) => ({ zone: block.zone, udpSize: block.udpSize, instances })),
       (error) => log.error(`answer table: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
     );
+    const owners = Uint8Array.from(compiler.owners, (owner) => plugins.indexOf(owner));
     const responder = createResponder({
       blocks: served.map(({ block }) => block),
       table: table.reader,
-      owners: compiler.owners,
+      owners,
       plugins,
       refusedTraffic: blocks.some((block) => block.traffic)
         ? createTraffic(metrics, { server: serverLabel(blocks[0] as ReadyBlock), zone: "dropped", view: "" }, plugins)
@@ -51,7 +57,21 @@ export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEna
       panics,
       now: () => performance.now(),
     });
-    return { addresses, responder, compiler, table };
+    return {
+      addresses,
+      responder,
+      compiler,
+      table,
+      share: () => ({
+        table: table.attach(),
+        blocks: served.map(({ block: { traffic, observers } }) => ({ cells: traffic?.lend(), observed: observers.length > 0 })),
+        owners,
+      }),
+      unshare(shared) {
+        table.detach(shared.table);
+        for (const [index, { cells }] of shared.blocks.entries()) if (cells !== undefined) served[index]?.block.traffic?.giveBack(cells);
+      },
+    };
   });
 }
 

@@ -56,8 +56,8 @@ export interface ResponderOptions {
   /** The blocks that share the address. The table's `block` indexes are indexes here. */
   readonly blocks: readonly Block[];
   readonly table: AnswerTable;
-  /** The plugins that own the table's zones. */
-  readonly owners: readonly string[];
+  /** By the table's zone index: the position of its owner among the plugins. */
+  readonly owners: Uint8Array;
   /** As given to createTraffic(). */
   readonly plugins: readonly string[];
   /** Counts what no block takes, zone label "dropped". */
@@ -70,13 +70,13 @@ export interface ResponderOptions {
 }
 
 export function createResponder(options: ResponderOptions): Responder {
-  const { blocks, owners, errorLimiter, log, now } = options;
+  const { blocks, owners, plugins, errorLimiter, log, now } = options;
   const byZone = new Map<Name, Block>();
   for (const block of blocks) if (!byZone.has(block.zone)) byZone.set(block.zone, block);
   const front = createFront({
     table: options.table,
     blocks: blocks.map(({ traffic, observers }) => ({ cells: traffic?.cells, observed: observers.length > 0 })),
-    owners: Uint8Array.from(owners, (owner) => options.plugins.indexOf(owner)),
+    owners,
     now,
     onHit: tellOfHit,
   });
@@ -113,7 +113,7 @@ export function createResponder(options: ResponderOptions): Responder {
     const block = blocks[hit.block] as Block;
     const { length, rcode, replyFlags, answerCount } = hit;
     const requestBytes = io.inEnd - io.inAt;
-    const by = owners[hit.zone] ?? "";
+    const by = plugins[owners[hit.zone] as number] as string;
     tell(block.observers, block, toQuery(io), { rcode, flags: replyFlags, requestBytes, replyBytes: length, durationMs, by, answerCount });
   }
 

@@ -30,7 +30,7 @@ function setting(blocks: readonly Block[], table: AnswerTable = EMPTY_TABLE): Se
   const responder = createResponder({
     blocks,
     table,
-    owners: ["kubernetes"],
+    owners: Uint8Array.of(PLUGINS.indexOf("kubernetes")),
     plugins: PLUGINS,
     refusedTraffic: createTraffic(metrics, { server: "dns://:53", zone: "dropped", view: "" }, PLUGINS),
     errorLimiter: createErrorLimiter(() => undefined),
