@@ -44,16 +44,19 @@ export const DEFAULT_TCP_LIMITS: TcpLimits = {
 };
 
 /** Why the server closed a connection; the `reason` label of `ndots_tcp_closed_total`. */
-export type CloseReason = "bad_length" | "read_timeout" | "idle" | "write_timeout" | "cap" | "address_cap" | "stopping";
+export const CLOSE_REASONS = ["bad_length", "read_timeout", "idle", "write_timeout", "cap", "address_cap", "stopping"] as const;
+export type CloseReason = (typeof CLOSE_REASONS)[number];
 
 /** What a listener's connections share. */
 export interface TcpService {
   readonly io: Exchange;
-  readonly responder: Responder;
+  readonly responder: Pick<Responder, "respond">;
   readonly limits: TcpLimits;
   /** Messages so far, over all connections. */
   received: number;
   now(): number;
+  /** The responder has enough to do: each connection may have one promised answer and no more. */
+  isBusy(): boolean;
   onClosing(reason: CloseReason): void;
   onClosed(connection: TcpConnection): void;
 }
@@ -201,7 +204,7 @@ export class TcpConnection {
     let unsent = this.#socket.writableLength;
     let isSound = true;
     let turn = 0;
-    while (this.#inFlight < limits.inFlight && unsent + io.outAt <= limits.unsentBytes && !this.#isTurnOver) {
+    while (this.#mayAsk() && unsent + io.outAt <= limits.unsentBytes && !this.#isTurnOver) {
       if (this.#end - this.#at < LENGTH_BYTES) break;
       const length = this.#buffer.readUInt16BE(this.#at);
       // No message is shorter than its header: whoever sends this has lost its place in the stream.
@@ -218,8 +221,13 @@ export class TcpConnection {
     }
     if (this.#at === this.#end) this.#buffer = NOTHING;
     this.#flush();
-    if (!isSound) return this.close("bad_length");
+    if (!isSound) return this.#inFlight > 0 ? void this.#socket.pause() : this.close("bad_length");
     this.#readOrFinish();
+  }
+
+  // Whoever may not has an answer to come, and goes on with it.
+  #mayAsk(): boolean {
+    return this.#inFlight === 0 || (this.#inFlight < this.#service.limits.inFlight && !this.#service.isBusy());
   }
 
   #answer(at: number, length: number): void {
@@ -295,8 +303,7 @@ export class TcpConnection {
   // Reads on unless input has to wait; closes when the client or stop() has ended it and all is answered.
   #readOrFinish(): void {
     const { limits } = this.#service;
-    const isBlocked =
-      this.#isTurnOver || this.#inFlight >= limits.inFlight || this.#socket.writableLength + LENGTH_BYTES > limits.unsentBytes;
+    const isBlocked = this.#isTurnOver || !this.#mayAsk() || this.#socket.writableLength + LENGTH_BYTES > limits.unsentBytes;
     if (isBlocked) return void this.#socket.pause();
     if ((this.#hasEnded || this.#isDraining) && this.#inFlight === 0) {
       if (this.#isDraining && !this.#hasEnded) this.#service.onClosing("stopping");

@@ -1,4 +1,4 @@
-// Serves TCP through node:net (RFC 7766, RFC 9210). Called by server.ts, later by a worker of its own. This file accepts,
+// Serves TCP through node:net (RFC 7766, RFC 9210). Called by server.ts or by a thread, tcp-worker.ts. This file accepts,
 // caps and sweeps; tcp-connection.ts reads, answers and writes. One coarse timer looks at all connections: a timer
 // each would cost every query two system calls' worth of time, and nobody minds a timeout that is 0.1 s early.
 
@@ -6,6 +6,8 @@ import { closeSync, openSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import { Exchange } from "../dns/question.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Responder } from "../respond.ts";
 import { bindAddress, codeOf, within } from "./bind.ts";
 import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
 import { DEFAULT_TCP_LIMITS, TcpConnection, type CloseReason, type TcpLimits, type TcpService } from "./tcp-connection.ts";
@@ -18,15 +20,21 @@ export interface SweepClock {
   every(intervalMs: number, run: () => void): () => void;
 }
 
-export interface TcpOptions extends ListenerOptions {
+export interface TcpOptions extends Omit<ListenerOptions, "responder" | "metrics"> {
+  readonly responder: Pick<Responder, "respond">;
+  readonly metrics: Pick<Metrics, "counter">;
   readonly limits?: Partial<TcpLimits>;
   readonly clock?: SweepClock;
+  /** The responder has enough to do: see TcpService. */
+  readonly isBusy?: () => boolean;
 }
 
+export const TCP_CLOSED = { name: "ndots_tcp_closed_total", help: "TCP connections that the server closed, by reason." } as const;
+
 export function tcpListener(options: TcpOptions): Listener {
-  const { responder, log, clock = SYSTEM_CLOCK } = options;
+  const { responder, log, clock = SYSTEM_CLOCK, isBusy = never } = options;
   const limits: TcpLimits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
-  const closed = options.metrics.counter("ndots_tcp_closed_total", "TCP connections that the server closed, by reason.");
+  const closed = options.metrics.counter(TCP_CLOSED.name, TCP_CLOSED.help);
   const connections = new Set<TcpConnection>();
   const perAddress = new Map<string, number>();
   // Room for answers that are ready together, so that they leave in one write.
@@ -38,6 +46,7 @@ export function tcpListener(options: TcpOptions): Listener {
     limits,
     received: 0,
     now: () => clock.now(),
+    isBusy,
     onClosing: (reason) => closed.add({ reason }),
     onClosed: remove,
   };
@@ -178,3 +187,7 @@ function openServer(host: string, port: number, accept: (socket: Socket) => void
 }
 
 function ignore(): void {}
+
+function never(): boolean {
+  return false;
+}

@@ -1,5 +1,5 @@
-// What every TCP listener keeps to (RFC 7766, RFC 9210; cases C60–C71). Time is the test's: the clock stands still
-// unless a test moves it. Run by test/listeners/tcp.test.ts.
+// What every TCP listener keeps to (RFC 7766, RFC 9210; cases C60–C71). Run by test/listeners/tcp*.test.ts. Where
+// time matters, it is the test's: the clock stands still unless a test moves it.
 
 import { expect } from "chai";
 import { headerOf, query, tcpConnection, uint16s, type TcpConnection } from "../helpers/dns-client.ts";
@@ -67,6 +67,22 @@ export function tcpListenerContract(name: string, create: ListenerFactory): void
       });
     }
 
+    it("a message that is too short closes the connection behind late answers, too", async () => {
+      await using dns = await rig(create);
+      const connection = await tcpConnection(dns.listener.bound);
+      const packet = query({ name: "slow.example.org.", id: 1 });
+      connection.write(Buffer.concat([uint16s(packet.length), packet, uint16s(5), Buffer.alloc(5)]));
+      await until(() => dns.responder.waiting.length === 1, "it waits");
+      connection.write(Buffer.concat([uint16s(packet.length), packet]));
+      await settled(dns.listener.bound);
+      expect(dns.responder.waiting.length).to.equal(1);
+      dns.responder.waiting[0]?.answer();
+      expect(await idOf(connection)).to.equal(1);
+      expect(await connection.ended).to.equal("fin");
+      expect(dns.metrics.count(CLOSED, "bad_length")).to.equal(1);
+      connection.close();
+    });
+
     it("query and FIN: answered, also late, then FIN (C67)", async () => {
       await using dns = await rig(create);
       const connection = await tcpConnection(dns.listener.bound);
@@ -103,6 +119,71 @@ export function tcpListenerContract(name: string, create: ListenerFactory): void
     });
   });
 
+  describe(`${name}: bounds`, () => {
+    it("beyond the in-flight cap, queries wait for an answer to go", async () => {
+      await using dns = await rig(create, { limits: { inFlight: 3 } });
+      const { waiting } = dns.responder;
+      const connection = await tcpConnection(dns.listener.bound);
+      connection.send(...Array.from({ length: 10 }, (_, id) => query({ name: "slow.example.org.", id })));
+      await settled(dns.listener.bound);
+      expect(waiting.length).to.equal(3);
+      for (let id = 0; id < 10; id++) {
+        waiting[id]?.answer();
+        expect(await idOf(connection)).to.equal(id);
+        await settled(dns.listener.bound);
+        expect(waiting.length).to.equal(Math.min(10, id + 4));
+      }
+      connection.close();
+    });
+
+    it("a client that reads late gets all", async () => {
+      await using dns = await rig(create, { limits: { unsentBytes: 64 * 1024 } });
+      const connection = await tcpConnection(dns.listener.bound);
+      connection.pause();
+      connection.send(...Array.from({ length: 1000 }, (_, id) => query({ name: "bytes-16000.example.org.", id })));
+      await settled(dns.listener.bound);
+      connection.resume();
+      for (let id = 0; id < 1000; id++) expect(await idOf(connection)).to.equal(id);
+      connection.close();
+    });
+
+    it("one address may have so many connections and no more, if that is set (C71)", async () => {
+      await using dns = await rig(create, { limits: { connectionsPerAddress: 2 } });
+      const [first, second] = [await tcpConnection(dns.listener.bound), await tcpConnection(dns.listener.bound)];
+      const third = await tcpConnection(dns.listener.bound);
+      await third.ended;
+      expect(dns.metrics.count(CLOSED, "address_cap")).to.equal(1);
+      first.close();
+      second.send(query({ id: 1 }));
+      expect(await idOf(second)).to.equal(1);
+      await settled(dns.listener.bound);
+      for (const connection of [second, third]) connection.close();
+    });
+
+    it("off unless set: 50 from one address are served", async () => {
+      await using dns = await rig(create);
+      const connections = await Promise.all(Array.from({ length: 50 }, () => tcpConnection(dns.listener.bound)));
+      for (const [id, connection] of connections.entries()) connection.send(query({ id }));
+      for (const [id, connection] of connections.entries()) {
+        expect(await idOf(connection)).to.equal(id);
+        connection.close();
+      }
+    });
+
+    it("stop() sends FIN to idle connections at once", async () => {
+      await using dns = await rig(create);
+      const connection = await tcpConnection(dns.listener.bound);
+      connection.send(query({ id: 1 }));
+      expect(await idOf(connection)).to.equal(1);
+      await dns.listener.stop(60_000);
+      expect(await connection.ended).to.equal("fin");
+      connection.close();
+    });
+  });
+}
+
+/** Needs the test's clock, which no other thread can see. */
+export function tcpTimeContract(name: string, create: ListenerFactory): void {
   describe(`${name}: time`, () => {
     it("a connection that says nothing is closed after 3 s (C61)", async () => {
       const clock = fakeClock();
@@ -177,23 +258,7 @@ export function tcpListenerContract(name: string, create: ListenerFactory): void
     });
   });
 
-  describe(`${name}: bounds`, () => {
-    it("beyond the in-flight cap, queries wait for an answer to go", async () => {
-      await using dns = await rig(create, { limits: { inFlight: 3 } });
-      const { waiting } = dns.responder;
-      const connection = await tcpConnection(dns.listener.bound);
-      connection.send(...Array.from({ length: 10 }, (_, id) => query({ name: "slow.example.org.", id })));
-      await settled(dns.listener.bound);
-      expect(waiting.length).to.equal(3);
-      for (let id = 0; id < 10; id++) {
-        waiting[id]?.answer();
-        expect(await idOf(connection)).to.equal(id);
-        await settled(dns.listener.bound);
-        expect(waiting.length).to.equal(Math.min(10, id + 4));
-      }
-      connection.close();
-    });
-
+  describe(`${name}: bounds in time`, () => {
     it("a client that never reads is read no further, and closed when it has taken nothing for 5 s (C66)", async () => {
       const clock = fakeClock();
       await using dns = await rig(create, { clock });
@@ -213,17 +278,6 @@ export function tcpListenerContract(name: string, create: ListenerFactory): void
       await settled(dns.listener.bound);
       expect(dns.metrics.count(CLOSED, "write_timeout")).to.equal(1);
       expect(dns.responder.asked.filter(({ qname }) => qname.startsWith("bytes")).length).to.equal(answered);
-      connection.close();
-    });
-
-    it("a client that reads late gets all", async () => {
-      await using dns = await rig(create, { limits: { unsentBytes: 64 * 1024 } });
-      const connection = await tcpConnection(dns.listener.bound);
-      connection.pause();
-      connection.send(...Array.from({ length: 1000 }, (_, id) => query({ name: "bytes-16000.example.org.", id })));
-      await settled(dns.listener.bound);
-      connection.resume();
-      for (let id = 0; id < 1000; id++) expect(await idOf(connection)).to.equal(id);
       connection.close();
     });
 
@@ -265,39 +319,6 @@ export function tcpListenerContract(name: string, create: ListenerFactory): void
       dns.responder.waiting[0]?.answer();
       expect(await idOf(waits)).to.equal(1);
       for (const connection of [waits, asked, silent, another, last]) connection.close();
-    });
-
-    it("one address may have so many connections and no more, if that is set (C71)", async () => {
-      await using dns = await rig(create, { limits: { connectionsPerAddress: 2 } });
-      const [first, second] = [await tcpConnection(dns.listener.bound), await tcpConnection(dns.listener.bound)];
-      const third = await tcpConnection(dns.listener.bound);
-      await third.ended;
-      expect(dns.metrics.count(CLOSED, "address_cap")).to.equal(1);
-      first.close();
-      second.send(query({ id: 1 }));
-      expect(await idOf(second)).to.equal(1);
-      await settled(dns.listener.bound);
-      for (const connection of [second, third]) connection.close();
-    });
-
-    it("off unless set: 50 from one address are served", async () => {
-      await using dns = await rig(create);
-      const connections = await Promise.all(Array.from({ length: 50 }, () => tcpConnection(dns.listener.bound)));
-      for (const [id, connection] of connections.entries()) connection.send(query({ id }));
-      for (const [id, connection] of connections.entries()) {
-        expect(await idOf(connection)).to.equal(id);
-        connection.close();
-      }
-    });
-
-    it("stop() sends FIN to idle connections at once", async () => {
-      await using dns = await rig(create);
-      const connection = await tcpConnection(dns.listener.bound);
-      connection.send(query({ id: 1 }));
-      expect(await idOf(connection)).to.equal(1);
-      await dns.listener.stop(60_000);
-      expect(await connection.ended).to.equal("fin");
-      connection.close();
     });
   });
 }

@@ -6,7 +6,7 @@ import { Flags, HEADER_BYTES, Rcodes } from "../../src/dns/message.ts";
 import { qnameOf, readQuestion, Verdicts, type Exchange } from "../../src/dns/question.ts";
 import { formatName } from "../../src/dns/name.ts";
 import type { Log } from "../../src/log.ts";
-import type { Counter, Labels, Metrics } from "../../src/metrics.ts";
+import type { Counter, Labels, Metric, Metrics } from "../../src/metrics.ts";
 import type { Responder } from "../../src/respond.ts";
 import type { SweepClock } from "../../src/listeners/tcp.ts";
 import { tcpConnection, query, type Target } from "./dns-client.ts";
@@ -95,12 +95,13 @@ export function recordedLog(): RecordedLog {
 }
 
 export interface CountedMetrics extends Metrics {
-  /** The value of a counter for the one label value, 0 if it was never counted. */
+  /** The value of a counter, or of a registered metric, for the one label value; 0 if it was never counted. */
   count(name: string, label: string): number;
 }
 
 export function countedMetrics(): CountedMetrics {
   const values = new Map<string, number>();
+  const registered: Metric[] = [];
   const counter = (name: string): Counter => ({
     add: (labels: Labels = {}, by = 1) => {
       const key = `${name} ${Object.values(labels).join(",")}`;
@@ -111,9 +112,13 @@ export function countedMetrics(): CountedMetrics {
     counter,
     gauge: () => ({ set: () => {} }),
     histogram: () => ({ observe: () => {} }),
-    register: () => {},
+    register: (metric) => registered.push(metric),
     all: () => [],
-    count: (name, label) => values.get(`${name} ${label}`) ?? 0,
+    count: (name, label) => {
+      const samples = registered.filter((metric) => metric.name === name).flatMap((metric) => [...metric.collect()]);
+      const found = samples.filter(({ labels }) => Object.values(labels).join(",") === label);
+      return found.reduce((sum, { value }) => sum + value, values.get(`${name} ${label}`) ?? 0);
+    },
   };
 }
 

@@ -1,0 +1,136 @@
+// The TCP thread, started by tcp-thread.ts: the listeners of tcp.ts for every address, over the shared answer tables. What
+// the tables can't answer is handed to the main thread and comes back as a promised answer; when too much of it
+// is there, a connection may have one question there at a time, which the hits of others do not notice.
+
+import { parentPort, workerData } from "node:worker_threads";
+import { openTable } from "../answers/reader.ts";
+import type { Hit } from "../answers/answer-table.ts";
+import type { Exchange } from "../dns/question.ts";
+import { ASK_CHAIN, createFront, type SharedFront } from "../front.ts";
+import { silentLog } from "../log.ts";
+import { codeOf } from "./bind.ts";
+import type { ListenAddress, Listener } from "./listener.ts";
+import { CLOSE_REASONS, type CloseReason } from "./tcp-connection.ts";
+import { ANSWER_ROW, Outbox, startOfTime, Words, type Batch, type FromThread, type TcpThreadData, type ToThread } from "./tcp-messages.ts";
+import { tcpListener, type TcpOptions } from "./tcp.ts";
+
+/** Questions with the main thread: what it answers in some 20 ms, so that those who ask over UDP don't wait longer. */
+const BUSY_QUESTIONS = 1024;
+const BUSY_BYTES = 1024 * 1024;
+/** Hits that the observers have yet to be told of; more are counted only. */
+const MAX_UNOBSERVED = 4096;
+const BEAT_MS = 500;
+
+const { limits, mainStartMs, words, closed, unobserved } = workerData as TcpThreadData;
+const toMainMs = startOfTime() - mainStartMs;
+const listeners = new Map<number, Promise<Listener | undefined>>();
+
+/** What waits for the main thread, by token. */
+const waiting = new Map<number, { readonly bytes: number; readonly resolve: (answer: Uint8Array | undefined) => void }>();
+let waitingBytes = 0;
+let lastToken = 0;
+let hitsSent = 0;
+const questions = new Outbox((batch) => post({ kind: "questions", batch }));
+const hits = new Outbox((batch) => post({ kind: "hits", batch }));
+
+const log: TcpOptions["log"] = { ...silentLog, error: (message) => post({ kind: "error", message }) };
+const metrics: TcpOptions["metrics"] = {
+  counter: () => ({ add: ({ reason } = {}) => void (closed[CLOSE_REASONS.indexOf(reason as CloseReason)] as number)++ }),
+};
+
+setInterval(() => Atomics.add(words, Words.BEAT, 1), BEAT_MS);
+Atomics.add(words, Words.BEAT, 1);
+
+parentPort?.on("message", (message: ToThread) => {
+  switch (message.kind) {
+    case "listen":
+      return listen(message);
+    case "stop":
+      return void stop(message);
+    case "answers":
+      return takeAnswers(message.batch);
+    default:
+      return message satisfies never;
+  }
+});
+
+function listen({ listener, at, front, received }: Extract<ToThread, { kind: "listen" }>): void {
+  const opening = open(listener, at, front, received).catch((error: unknown) => {
+    const cause = error instanceof Error ? error.cause : undefined;
+    post({ kind: "failed", listener, message: error instanceof Error ? error.message : String(error), code: codeOf(cause) });
+    return undefined;
+  });
+  listeners.set(listener, opening);
+}
+
+async function open(id: number, at: ListenAddress, front: SharedFront, received: Float64Array): Promise<Listener> {
+  const listener = tcpListener({ ...at, responder: createResponder(id, front, received), log, metrics, limits, isBusy });
+  await listener.start();
+  post({ kind: "listening", listener: id, bound: listener.bound });
+  return listener;
+}
+
+async function stop({ listener: id, graceMs }: Extract<ToThread, { kind: "stop" }>): Promise<void> {
+  const listener = await listeners.get(id);
+  listeners.delete(id);
+  await listener?.stop(graceMs);
+  post({ kind: "stopped", listener: id });
+}
+
+function createResponder(
+  listener: number,
+  { table: shared, blocks, owners }: SharedFront,
+  received: Float64Array,
+): TcpOptions["responder"] {
+  const table = openTable(shared);
+  const onHit = (io: Exchange, hit: Hit, durationMs: number): void => handOverHit(listener, io, hit, durationMs);
+  const front = createFront({ table, blocks, owners, now: () => performance.now(), onHit });
+  return {
+    respond(io) {
+      (received[0] as number)++;
+      table.enter();
+      const length = front.answer(io);
+      table.leave(); // at once: the event loop may wait without a word
+      return length === ASK_CHAIN ? handOver(listener, io) : length;
+    },
+  };
+}
+
+function handOver(listener: number, io: Exchange): Promise<Uint8Array | undefined> {
+  const token = ++lastToken;
+  const bytes = io.inEnd - io.inAt;
+  waitingBytes += bytes;
+  questions.addFrom(io, listener, io.receivedAtMs + toMainMs, token);
+  return new Promise((resolve) => waiting.set(token, { bytes, resolve }));
+}
+
+function isBusy(): boolean {
+  return waiting.size >= BUSY_QUESTIONS || waitingBytes >= BUSY_BYTES;
+}
+
+function takeAnswers({ rows, bytes }: Batch): void {
+  let end = 0;
+  for (let at = 0; at < rows.length; at += ANSWER_ROW) {
+    const length = rows[at] as number;
+    const token = rows[at + 1] as number;
+    const asked = waiting.get(token);
+    waiting.delete(token);
+    waitingBytes -= asked?.bytes ?? 0;
+    asked?.resolve(length === 0 ? undefined : bytes.subarray(end, end + length));
+    end += length;
+  }
+}
+
+function handOverHit(listener: number, io: Exchange, hit: Hit, durationMs: number): void {
+  if (((hitsSent - Atomics.load(words, Words.OBSERVED)) | 0) >= MAX_UNOBSERVED) {
+    (unobserved[0] as number)++;
+    return;
+  }
+  hitsSent = (hitsSent + 1) | 0;
+  const { length, rcode, replyFlags, answerCount, block, zone } = hit;
+  hits.addFrom(io, listener, io.receivedAtMs + toMainMs, durationMs, length, rcode, replyFlags, answerCount, block, zone);
+}
+
+function post(message: FromThread): void {
+  parentPort?.postMessage(message);
+}

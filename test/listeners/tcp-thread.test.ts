@@ -1,0 +1,325 @@
+// The TCP listeners in a thread of their own: the contracts of every listener, and what only a thread has.
+
+import { readdirSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { expect } from "chai";
+import { TableWriter } from "../../src/answers/table.ts";
+import { parseName } from "../../src/dns/name.ts";
+import type { SharedFront } from "../../src/front.ts";
+import type { Listener } from "../../src/listeners/listener.ts";
+import type { TcpThread, TcpThreadOptions } from "../../src/listeners/tcp-thread.ts";
+import { listenerContract, type ContractOptions } from "../contracts/listener.ts";
+import { tcpListenerContract } from "../contracts/tcp-listener.ts";
+import { built } from "../helpers/built.ts";
+import { headerOf, query, tcpConnection, type TcpConnection } from "../helpers/dns-client.ts";
+import {
+  countedMetrics,
+  fakeResponder,
+  recordedLog,
+  settled,
+  until,
+  type CountedMetrics,
+  type FakeResponder,
+  type RecordedLog,
+} from "../helpers/listening.ts";
+
+const { createTcpThread } = await built<typeof import("../../src/listeners/tcp-thread.ts")>("listeners/tcp-thread");
+
+/** The test's table has this name; all else is the main thread's. */
+const HIT = "hit.example.org.";
+
+function threaded({ log, metrics, limits, ...options }: ContractOptions): Listener {
+  return createTcpThread({ log, metrics, ...(limits && { limits }) }).listener({ ...options, ...sharing() });
+}
+
+listenerContract("listeners/tcp-thread", threaded);
+tcpListenerContract("listeners/tcp-thread", threaded); // tcpTimeContract: the thread has its own clock
+
+interface Sharing {
+  readonly writer: TableWriter;
+  /** What the threads were given, and have not given back. */
+  readonly shared: Set<SharedFront>;
+  share(): SharedFront;
+  unshare(front: SharedFront): void;
+}
+
+function sharing({ observed = false, damage = (_front: SharedFront, _times: number): void => {} } = {}): Sharing {
+  const writer = new TableWriter();
+  const apex = parseName("example.org");
+  writer.setZone(0, { apex, soa: undefined, soaPointers: [], soaLabels: [], complete: false, namesNearest: false, udpSize: 1232 });
+  const rotation = { rotateAt: 0, rotateCount: 0, rotateSize: 0 };
+  const answer = { type: 1, answerCount: 1, authorityCount: 0, additionalCount: 0, body: ADDRESS_RECORD, ...rotation };
+  const flags = { askChain: false, openBelow: false, partial: false };
+  writer.put(parseName(HIT), { zone: 0, block: 0, ...flags, reasonBelow: "", reason: "", answers: [answer] });
+  const shared = new Set<SharedFront>();
+  let times = 0;
+  return {
+    writer,
+    shared,
+    share: () => {
+      const front = { table: writer.attach(), blocks: [{ cells: undefined, observed }], owners: Uint8Array.of(0) };
+      damage(front, ++times);
+      shared.add(front);
+      return front;
+    },
+    unshare: (front) => {
+      writer.detach(front.table);
+      shared.delete(front);
+    },
+  };
+}
+
+const ADDRESS_RECORD = Buffer.from("c00c00010001000000050004c0000201", "hex");
+
+interface Stage extends AsyncDisposable {
+  readonly thread: TcpThread;
+  readonly listener: Listener;
+  readonly responder: FakeResponder;
+  readonly log: RecordedLog;
+  readonly metrics: CountedMetrics;
+  readonly table: Sharing;
+}
+
+async function stage(table: Sharing = sharing(), options: Partial<TcpThreadOptions> = {}, responder = fakeResponder()): Promise<Stage> {
+  const log = recordedLog();
+  const metrics = countedMetrics();
+  const thread = createTcpThread({ log, metrics, ...options });
+  const listener = thread.listener({ address: "127.0.0.1", port: 0, responder, ...table });
+  await listener.start();
+  return { thread, listener, responder, log, metrics, table, [Symbol.asyncDispose]: () => listener.stop(0) };
+}
+
+async function idOf(connection: TcpConnection): Promise<number | undefined> {
+  const message = await connection.receive();
+  return message === undefined ? undefined : headerOf(message).id;
+}
+
+// Asks `count` times from a thread of its own while this one stands still; returns how many answers held a record.
+async function askWhileBlocked(listener: Listener, count: number): Promise<number> {
+  const result = new Int32Array(new SharedArrayBuffer(8)); // done, answers
+  const packet = query({ name: HIT });
+  const workerData = { port: listener.bound.port, count, packet, result };
+  const client = new Worker(CLIENT, { eval: true, workerData, execArgv: [] });
+  await new Promise((resolve) => client.once("message", resolve)); // it is connected
+  client.postMessage("go");
+  expect(Atomics.wait(result, 0, 0, 8000)).to.equal("ok");
+  await client.terminate();
+  return result[1] as number;
+}
+
+const CLIENT = `
+  const { parentPort, workerData: { port, count, packet, result } } = require("node:worker_threads");
+  const socket = require("node:net").connect(port, "127.0.0.1", () => parentPort.postMessage("connected"));
+  const message = Buffer.concat([Buffer.from([packet.length >> 8, packet.length & 255]), packet]);
+  parentPort.once("message", () => socket.write(Buffer.concat(Array.from({ length: count }, () => message))));
+  let rest = Buffer.alloc(0), answers = 0;
+  socket.on("data", (chunk) => {
+    rest = Buffer.concat([rest, chunk]);
+    for (; rest.length >= 2 && rest.length >= 2 + rest.readUInt16BE(0); rest = rest.subarray(2 + rest.readUInt16BE(0))) {
+      answers++;
+      if (rest.readUInt16BE(2 + 6) === 1) result[1]++;
+    }
+    if (answers === count) { Atomics.store(result, 0, 1); Atomics.notify(result, 0); }
+  });
+`;
+
+describe("listeners/tcp-thread: hits and misses", () => {
+  it("table hits are answered while the main thread stands still", async () => {
+    await using dns = await stage();
+    expect(await askWhileBlocked(dns.listener, 1000)).to.equal(1000);
+    expect(dns.responder.asked).to.deep.equal([]);
+    expect(dns.listener.received).to.equal(1000);
+  });
+
+  it("a hit behind a question that waits for the main thread is answered first, and each answer has its question's id", async () => {
+    await using dns = await stage();
+    const connection = await tcpConnection(dns.listener.bound);
+    const misses = [1, 2, 3].map((id) => query({ name: "slow.example.org.", id }));
+    connection.send(...misses, query({ name: HIT, id: 4 }));
+    expect(await idOf(connection)).to.equal(4);
+    await until(() => dns.responder.waiting.length === 3, "three wait");
+    for (const { answer } of dns.responder.waiting.toReversed()) {
+      answer();
+    }
+    expect(new Set([await idOf(connection), await idOf(connection), await idOf(connection)])).to.deep.equal(new Set([1, 2, 3]));
+    connection.close();
+  });
+
+  it("what is put into the table later is answered by the thread", async () => {
+    await using dns = await stage();
+    const { writer } = dns.table;
+    const connection = await tcpConnection(dns.listener.bound);
+    const flags = { askChain: false, openBelow: false, partial: false };
+    const rotation = { rotateAt: 0, rotateCount: 0, rotateSize: 0 };
+    const answer = { type: 1, answerCount: 1, authorityCount: 0, additionalCount: 0, body: ADDRESS_RECORD, ...rotation };
+    for (let n = 0; n < 3000; n++) {
+      writer.put(parseName(`n${n}.example.org`), { zone: 0, block: 0, ...flags, reasonBelow: "", reason: "", answers: [answer] });
+    }
+    connection.send(...Array.from({ length: 3000 }, (_, id) => query({ name: `n${id}.example.org.`, id })));
+    for (let id = 0; id < 3000; id++) expect(await idOf(connection)).to.equal(id);
+    expect(dns.responder.asked).to.deep.equal([]);
+    connection.close();
+  });
+
+  it("one thread serves several addresses, each from its own table and responder, and ends with the last", async () => {
+    await using dns = await stage();
+    const other = { responder: fakeResponder(), table: sharing() };
+    const second = dns.thread.listener({ address: "127.0.0.1", port: 0, responder: other.responder, ...other.table });
+    const threads = threadCount();
+    await second.start();
+    expect(threadCount()).to.equal(threads);
+    const connection = await tcpConnection(second.bound);
+    connection.send(query({ id: 1 }));
+    expect(await idOf(connection)).to.equal(1);
+    expect([dns.responder.asked.length, other.responder.asked.length]).to.deep.equal([0, 1]);
+    connection.close();
+    await second.stop(0);
+    expect(other.table.shared.size).to.equal(0);
+    await settled(dns.listener.bound);
+  });
+
+  it("with too many questions on the main thread each connection may have one there, and hits of others go on", async () => {
+    await using dns = await stage();
+    const { waiting } = dns.responder;
+    const connections = await Promise.all(Array.from({ length: 30 }, () => tcpConnection(dns.listener.bound)));
+    for (const connection of connections) {
+      connection.send(...Array.from({ length: 100 }, (_, id) => query({ name: "slow.example.org.", id })));
+    }
+    await until(() => waiting.length >= 1024, "the bound is reached");
+    await settled(dns.listener.bound);
+    expect(waiting.length).to.be.lessThan(1024 + 30);
+    const other = await tcpConnection(dns.listener.bound);
+    other.send(query({ name: HIT, id: 7 }));
+    expect(await idOf(other)).to.equal(7);
+    for (let answered = 0; answered < 3000; answered++) {
+      await until(() => waiting.length > answered, "the next is asked");
+      waiting[answered]?.answer();
+    }
+    for (const connection of connections) {
+      for (let count = 0; count < 100; count++) await connection.receive();
+      connection.close();
+    }
+    other.close();
+  });
+});
+
+describe("listeners/tcp-thread: observers", () => {
+  it("are told of each hit, with the client and what it was answered", async () => {
+    const told: unknown[] = [];
+    const responder: FakeResponder = {
+      ...fakeResponder(),
+      observed: ({ inAt, inEnd, remotePort, transport, family }, { rcode, answerCount, length }, durationMs) =>
+        told.push({ bytes: inEnd - inAt, remotePort, transport, family, rcode, answerCount, length, isTimed: durationMs >= 0 }),
+    };
+    await using dns = await stage(sharing({ observed: true }), {}, responder);
+    const connection = await tcpConnection(dns.listener.bound);
+    const packet = query({ name: HIT });
+    connection.send(packet, packet);
+    const answer = (await connection.receive()) as Buffer;
+    await until(() => told.length === 2, "both are told");
+    const { port: remotePort } = connection;
+    const hit = { bytes: packet.length, remotePort, transport: "tcp", family: 4, rcode: 0, answerCount: 1, length: answer.length };
+    expect(told).to.deep.equal([
+      { ...hit, isTimed: true },
+      { ...hit, isTimed: true },
+    ]);
+    connection.close();
+  });
+
+  it("are not told of all while the main thread stands still: the rest is counted", async () => {
+    let told = 0;
+    await using dns = await stage(sharing({ observed: true }), {}, { ...fakeResponder(), observed: () => told++ });
+    expect(await askWhileBlocked(dns.listener, 6000)).to.equal(6000);
+    const dropped = dns.metrics.count("ndots_log_dropped_total", "tcp");
+    expect(dropped).to.equal(6000 - 4096);
+    await until(() => told === 4096, "those that waited are told");
+    expect(await askWhileBlocked(dns.listener, 100)).to.equal(100);
+    await until(() => told === 4196, "and those after them");
+    expect(dns.metrics.count("ndots_log_dropped_total", "tcp")).to.equal(dropped);
+  });
+});
+
+describe("listeners/tcp-thread: the thread's life", () => {
+  // A thread that has no block for its hits throws.
+  const dies = (lives: number): Sharing => sharing({ damage: (front, times) => times <= lives && Object.assign(front, { blocks: [] }) });
+
+  it("a thread that dies is replaced on the same address", async () => {
+    await using dns = await stage(dies(2));
+    const { address, port } = dns.listener.bound;
+    for (let life = 1; life <= 2; life++) {
+      const connection = await tcpConnection({ address, port });
+      connection.send(query({ name: HIT }));
+      await connection.ended;
+      await until(() => dns.log.lines.length === life && dns.thread.isAlive, "it is replaced");
+      await listensAgain({ address, port });
+    }
+    const connection = await tcpConnection({ address, port });
+    connection.send(query({ name: HIT, id: 1 }), query({ id: 2 }));
+    expect([await idOf(connection), await idOf(connection)]).to.deep.equal([1, 2]);
+    expect(dns.log.lines[0]).to.match(/^error: TCP thread: TypeError: .*; another one starts now$/s);
+    expect(dns.log.lines[1]).to.match(/^error: TCP thread: TypeError: .*; another one starts in 0.25 s$/s);
+    expect(dns.table.shared.size).to.equal(1);
+    connection.close();
+  });
+
+  it("a thread that hangs is replaced", async () => {
+    // In slots of which none is free, the search for a name that is not there has no end.
+    const fill = ({ table }: SharedFront, times: number): void => {
+      for (const grown of table.grown) if (times === 1 && "slots" in grown) new Int32Array(grown.buffer).fill(-1);
+    };
+    const table = sharing({ damage: fill });
+    await using dns = await stage({ ...table, share: () => (table.shared.size === 0 ? table : sharing()).share() });
+    const connection = await tcpConnection(dns.listener.bound);
+    connection.send(query());
+    await until(() => dns.log.lines.length === 1, "it is found out", 8000);
+    expect(dns.log.lines[0]).to.equal("error: TCP thread: it has done nothing for 3 s; another one starts now");
+    connection.close();
+  }).timeout(20_000);
+
+  it("stop() while no thread runs ends the attempts", async () => {
+    const dns = await stage(dies(100));
+    const before = threadCount();
+    for (let life = 1; life <= 2; life++) {
+      await listensAgain(dns.listener.bound);
+      const connection = await tcpConnection(dns.listener.bound);
+      connection.send(query({ name: HIT }));
+      await until(() => dns.log.lines.length === life, "it died");
+      connection.close();
+    }
+    expect(dns.thread.isAlive).to.equal(false);
+    await dns.listener.stop(1000);
+    expect(dns.thread.isAlive).to.equal(true);
+    expect(threadCount()).to.be.lessThan(before);
+    expect(dns.table.shared.size).to.equal(0);
+  });
+
+  it("20 starts and stops leave no descriptor and no thread", async () => {
+    await using _first = await stage(); // what Node keeps from its first thread on
+    const before = { descriptors: readdirSync("/proc/self/fd").length, threads: threadCount() };
+    for (let round = 0; round < 20; round++) {
+      const dns = await stage();
+      const connection = await tcpConnection(dns.listener.bound);
+      connection.send(query({ name: HIT, id: round }));
+      expect(await idOf(connection)).to.equal(round);
+      await dns.listener.stop(1000);
+      expect(await connection.ended).to.equal("fin");
+      connection.close();
+    }
+    await until(() => readdirSync("/proc/self/fd").length <= before.descriptors, "the clients' descriptors are closed");
+    expect(threadCount()).to.equal(before.threads);
+  });
+});
+
+function threadCount(): number {
+  return readdirSync("/proc/self/task").length;
+}
+
+async function listensAgain(target: { readonly address: string; readonly port: number }): Promise<void> {
+  for (;;) {
+    try {
+      return (await tcpConnection(target)).close();
+    } catch {
+      // refused: not yet. mocha's timeout is the bound.
+    }
+  }
+}
