@@ -4,18 +4,17 @@
 
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
-import { networkInterfaces } from "node:os";
 import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import { Exchange } from "../dns/question.ts";
 import type { Labels } from "../metrics.ts";
 import { bindAddress, codeOf, plainAddress, within } from "./bind.ts";
 import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
+import { ownAddresses } from "./own-addresses.ts";
+import { RECEIVE_BUFFER_BYTES, warnOfSmallBuffer } from "./receive-buffer.ts";
 import { sourceDefect, type SourceDefect } from "./source-policy.ts";
 
 /** Answers that may be worked out, or wait for the socket's send buffer, at one time; behind them packets are dropped. */
 const MAX_PENDING = 4096;
-/** Room for about 5,000 queries that arrive while the loop is busy; Linux' default holds some 250. */
-const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 export interface UdpOptions extends ListenerOptions {
   readonly maxPending?: number;
@@ -43,7 +42,7 @@ export function udpListener(options: UdpOptions): Listener {
       bound = { address, port };
       io.localAddress = address;
       io.localPort = port;
-      isOwnAddress = address === "::" || address === "0.0.0.0" ? localAddresses() : (remote) => remote === address;
+      isOwnAddress = ownAddresses(address);
       widen(socket);
       socket.on("message", onMessage);
       // Without a listener an error would end the process. None is fatal: ICMP's come only to connected sockets.
@@ -124,7 +123,6 @@ export function udpListener(options: UdpOptions): Listener {
     await new Promise<void>((resolve) => open.close(resolve));
   }
 
-  // Reads the size back: the kernel grants less without a word.
   function widen(open: Socket): void {
     let granted = 0;
     try {
@@ -133,11 +131,7 @@ export function udpListener(options: UdpOptions): Listener {
     } catch {
       // Some systems refuse what is over their limit instead.
     }
-    if (granted >= RECEIVE_BUFFER_BYTES) return;
-    log.warning(
-      `UDP receive buffer of ${bound.address} port ${bound.port} is ${granted >> 10} KiB, not ${RECEIVE_BUFFER_BYTES >> 10} KiB: ` +
-        `a burst of queries may overflow it; set the sysctl net.core.rmem_max=${RECEIVE_BUFFER_BYTES}`,
-    );
+    warnOfSmallBuffer(log, bound, granted);
   }
 }
 
@@ -179,19 +173,4 @@ function copyOf(out: Uint8Array, length: number): Buffer {
   const bytes = Buffer.allocUnsafe(length);
   for (let index = 0; index < length; index++) bytes[index] = out[index] as number;
   return bytes;
-}
-
-// Asked only about packets from our own port number, so at most once a second it may look at the interfaces.
-function localAddresses(): (address: string) => boolean {
-  const REFRESH_MS = 1000;
-  let known = new Set<string>();
-  let readAtMs = -Infinity;
-  return (address) => {
-    const nowMs = performance.now();
-    if (nowMs - readAtMs > REFRESH_MS) {
-      readAtMs = nowMs;
-      known = new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((entry) => entry.address)));
-    }
-    return address.startsWith("127.") || address === "::1" || known.has(address);
-  };
 }
