@@ -17,6 +17,9 @@ export interface Native {
   getsockname(fd: number, address: number, bytesAt: number): number;
   setsockopt(fd: number, level: number, option: number, value: number, bytes: number): number;
   getsockopt(fd: number, level: number, option: number, value: number, bytesAt: number): number;
+  listen(fd: number, backlog: number): number;
+  /** Another descriptor of the same socket. */
+  duplicate(fd: number): number;
   close(fd: number): number;
   /** eth0 for its number; the number where there is no such interface. */
   interfaceName(index: number): string;
@@ -26,10 +29,12 @@ export interface Native {
 
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = 0o2000000;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_WAITFORONE = 0x10000;
+const F_DUPFD_CLOEXEC = 1030;
 export const EINTR = 4;
 export const EAGAIN = 11;
 
@@ -57,6 +62,8 @@ export async function openNative(): Promise<Native | { readonly missing: string 
     const getsockname = libc.func("getsockname", "int", ["int", "uintptr_t", "uintptr_t"]);
     const setsockopt = libc.func("setsockopt", "int", ["int", "int", "int", "uintptr_t", "uint"]);
     const getsockopt = libc.func("getsockopt", "int", ["int", "int", "int", "uintptr_t", "uintptr_t"]);
+    const listen = libc.func("listen", "int", ["int", "int"]);
+    const fcntl = libc.func("fcntl", "int", ["int", "int", "int"]);
     const close = libc.func("close", "int", ["int"]);
     const ifIndexToName = libc.func("if_indextoname", "uintptr_t", ["uint", "uintptr_t"]);
     const nameBuffer = Buffer.from(new ArrayBuffer(NAME_BUFFER_BYTES));
@@ -73,6 +80,8 @@ export async function openNative(): Promise<Native | { readonly missing: string 
       getsockname: (fd, address, bytesAt) => result(getsockname(fd, address, bytesAt) as number),
       setsockopt: (fd, level, option, value, bytes) => result(setsockopt(fd, level, option, value, bytes) as number),
       getsockopt: (fd, level, option, value, bytesAt) => result(getsockopt(fd, level, option, value, bytesAt) as number),
+      listen: (fd, backlog) => result(listen(fd, backlog) as number),
+      duplicate: (fd) => result(fcntl(fd, F_DUPFD_CLOEXEC, 0) as number),
       close: (fd) => result(close(fd) as number),
       interfaceName: (index) =>
         ifIndexToName(index, nameAt) === 0 ? String(index) : nameBuffer.toString("latin1", 0, nameBuffer.indexOf(0)),
