@@ -69,6 +69,7 @@ export class TableMemory {
   /** Of each chunk. */
   readonly words: Int32Array[] = [];
   readonly bytes: Uint8Array[] = [];
+  readonly views: DataView[] = [];
   slots: Int32Array = new Int32Array(0);
   /** The number of `slots`. */
   slotsNumber = -1;
@@ -82,6 +83,7 @@ export class TableMemory {
     if ("chunk" in grown) {
       this.words[grown.chunk] = new Int32Array(grown.buffer);
       this.bytes[grown.chunk] = new Uint8Array(grown.buffer);
+      this.views[grown.chunk] = new DataView(grown.buffer);
       return;
     }
     this.#slotArrays.set(grown.slots, new Int32Array(grown.buffer));

@@ -51,6 +51,10 @@ export class TableReader implements AnswerTable {
   readonly #seed: number;
   #turn = randomInt(2 ** 30); // round robin starts anywhere (a cluster's replicas must not agree)
   readonly #hashes = new Int32Array(128); // of each suffix of the question, by label; not mixed
+  #out: Uint8Array = new Uint8Array(0);
+  #outView: DataView = new DataView(this.#out.buffer);
+  #name: Uint8Array = this.#out;
+  #nameView: DataView = this.#outView;
   readonly #cut: Cut = { length: 0, answers: 0, authority: 0, additional: 0, truncated: false };
 
   /** @param updates brings what `memory` lacks; undefined where the memory is the writer's own. */
@@ -76,8 +80,12 @@ export class TableReader implements AnswerTable {
   }
 
   answer(io: Exchange, hit: Hit): Outcome {
+    if (io.name !== this.#name) {
+      this.#name = io.name;
+      this.#nameView = new DataView(io.name.buffer, io.name.byteOffset, io.name.byteLength);
+    }
     this.#hashSuffixes(io);
-    const unit = this.#find(io.name, 0, io.nameLength, this.#hashes[0] as number);
+    const unit = this.#find(0, io.nameLength, this.#hashes[0] as number);
     if (unit === FREE) return this.#answerMissing(io, hit);
     const words = this.#memory.words[unit >>> CHUNK_SHIFT] as Int32Array;
     const at = (unit & UNIT_MASK) << 2;
@@ -100,7 +108,7 @@ export class TableReader implements AnswerTable {
     const { labels, labelCount, nameLength } = io;
     for (let label = 1; label <= labelCount; label++) {
       const from = label === labelCount ? nameLength - 1 : (labels[label] as number);
-      const unit = this.#find(io.name, from, nameLength, this.#hashes[label] as number);
+      const unit = this.#find(from, nameLength, this.#hashes[label] as number);
       if (unit === FREE) continue;
       const words = this.#memory.words[unit >>> CHUNK_SHIFT] as Int32Array;
       const at = (unit & UNIT_MASK) << 2;
@@ -136,12 +144,14 @@ export class TableReader implements AnswerTable {
       if (cut.truncated) flags = Flags.TC;
     }
     const rotateCount = last & 0xffff;
+    const view = this.#memory.views[unit >>> CHUNK_SHIFT] as DataView;
+    const out = this.#viewOf(io.out);
     const to = io.outAt + bodyAt;
     if (rotateCount > 1) {
       const rotate = words[answerAt + 2] as number;
       this.#turn = (this.#turn + 1) & 0x3fffffff;
-      copyRotated(bytes, start, io.out, to, length, rotate & 0xffff, rotate >>> 16, rotateCount, this.#turn % rotateCount);
-    } else copyBytes(bytes, start, io.out, to, length);
+      copyRotated(view, start, out, to, length, rotate & 0xffff, rotate >>> 16, rotateCount, this.#turn % rotateCount);
+    } else copy(view, start, out, to, length);
     this.#finish(io, hit, flags, answers, authority, additional, bodyAt + length, limit, udpSize, 0);
     return Outcomes.HIT;
   }
@@ -172,7 +182,7 @@ export class TableReader implements AnswerTable {
     if (bodyAt + soaLength + (io.edns ? OPT_BYTES : 0) > limit) return Outcomes.ASK_CHAIN;
     const { out } = io;
     const to = io.outAt + bodyAt;
-    copyBytes(bytes, at * 4 + HEAD_BYTES, out, to, soaLength);
+    copy(this.#memory.views[unit >>> CHUNK_SHIFT] as DataView, at * 4 + HEAD_BYTES, this.#viewOf(out), to, soaLength);
     // The SOA was encoded behind the apex: its pointers move with the length of the question.
     for (from = pointersAt; from < pointersEnd; from += 2) {
       const pointer = to + (((bytes[from] as number) << 8) | (bytes[from + 1] as number));
@@ -203,7 +213,7 @@ export class TableReader implements AnswerTable {
     putUint16(out, outAt + 6, answers);
     putUint16(out, outAt + 8, authority);
     putUint16(out, outAt + 10, edns ? additional + 1 : additional);
-    copyBytes(bytes, inAt + HEADER_BYTES, out, outAt + HEADER_BYTES, io.questionEnd - inAt - HEADER_BYTES);
+    copyQuestion(bytes, inAt + HEADER_BYTES, out, outAt + HEADER_BYTES, io.questionEnd - inAt - HEADER_BYTES, this.#viewOf(out));
     hit.length = length;
     if (edns) hit.length = encodeOpt(out, outAt + length, outAt + limit, udpSize, io.dnssecOk, 0, undefined) - outAt;
     if (edns && reason !== 0) this.#addReason(io, hit, limit, reason);
@@ -220,9 +230,18 @@ export class TableReader implements AnswerTable {
     const length = words[at] as number;
     if (hit.length + length > limit) return;
     const to = io.outAt + hit.length;
-    copyBytes(this.#memory.bytes[unit >>> CHUNK_SHIFT] as Uint8Array, at * 4 + HEAD_BYTES, io.out, to, length);
+    copy(this.#memory.views[unit >>> CHUNK_SHIFT] as DataView, at * 4 + HEAD_BYTES, this.#viewOf(io.out), to, length);
     putUint16(io.out, to - 2, length);
     hit.length += length;
+  }
+
+  // A thread writes all its answers into one buffer.
+  #viewOf(out: Uint8Array): DataView {
+    if (out !== this.#out) {
+      this.#out = out;
+      this.#outView = new DataView(out.buffer, out.byteOffset, out.byteLength);
+    }
+    return this.#outView;
   }
 
   // ── looking up ───────────────────────────────────────────────────────────────────────────────────────────
@@ -242,7 +261,7 @@ export class TableReader implements AnswerTable {
     }
   }
 
-  #find(name: Uint8Array, from: number, end: number, hash: number): number {
+  #find(from: number, end: number, hash: number): number {
     const { slots } = this.#memory;
     const mixed = mix(hash);
     const mask = slots.length - 1;
@@ -253,12 +272,8 @@ export class TableReader implements AnswerTable {
       const words = this.#wordsOf(unit);
       const at = (unit & UNIT_MASK) << 2;
       if (words[at] !== mixed || (((words[at + 1] as number) >>> 8) & 0xff) !== end - from) continue;
-      const bytes = this.#memory.bytes[unit >>> CHUNK_SHIFT] as Uint8Array;
-      let index = from;
-      for (let other = (unit & UNIT_MASK) * UNIT_BYTES + HEAD_BYTES; index < end; index++, other++) {
-        if (bytes[other] !== name[index]) break;
-      }
-      if (index === end) return unit;
+      const view = this.#memory.views[unit >>> CHUNK_SHIFT] as DataView;
+      if (isEqual(view, (unit & UNIT_MASK) * UNIT_BYTES + HEAD_BYTES, this.#nameView, from, end - from)) return unit;
     }
   }
 
@@ -314,9 +329,9 @@ function endsWithLabel(io: Exchange, below: number, bytes: Uint8Array, from: num
 
 // The first `length` bytes of a body whose `count` records of `size` bytes from `rotateAt` on are rotated by `turn`.
 function copyRotated(
-  from: Uint8Array,
+  from: DataView,
   start: number,
-  to: Uint8Array,
+  to: DataView,
   toAt: number,
   length: number,
   rotateAt: number,
@@ -328,13 +343,33 @@ function copyRotated(
   const whole = count * size;
   const seam = rotateAt + whole - shift;
   const end = rotateAt + whole;
-  copyBytes(from, start, to, toAt, Math.min(length, rotateAt));
-  copyBytes(from, start + rotateAt + shift, to, toAt + rotateAt, Math.min(length, seam) - rotateAt);
-  copyBytes(from, start + rotateAt, to, toAt + seam, Math.min(length, end) - seam);
-  copyBytes(from, start + end, to, toAt + end, length - end);
+  copy(from, start, to, toAt, Math.min(length, rotateAt));
+  copy(from, start + rotateAt + shift, to, toAt + rotateAt, Math.min(length, seam) - rotateAt);
+  copy(from, start + rotateAt, to, toAt + seam, Math.min(length, end) - seam);
+  copy(from, start + end, to, toAt + end, length - end);
 }
 
-// Short copies are quicker by hand than by TypedArray.set with a subarray, which allocates a view.
-function copyBytes(from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number): void {
-  for (let index = 0; index < length; index++) to[toAt + index] = from[fromAt + index] as number;
+function isEqual(one: DataView, oneAt: number, other: DataView, otherAt: number, length: number): boolean {
+  const last = length - 4;
+  for (let index = 0; index < last; index += 4) {
+    if (one.getInt32(oneAt + index, true) !== other.getInt32(otherAt + index, true)) return false;
+  }
+  if (last >= 0) return one.getInt32(oneAt + last, true) === other.getInt32(otherAt + last, true);
+  for (let index = 0; index < length; index++) if (one.getUint8(oneAt + index) !== other.getUint8(otherAt + index)) return false;
+  return true;
+}
+
+// Four bytes at a time, the last four twice: 60 bytes take 17 ns, by single bytes 69, by TypedArray.set with a subarray,
+// which allocates a view, 48 (330 bytes: 85, 378, 136).
+function copy(from: DataView, fromAt: number, to: DataView, toAt: number, length: number): void {
+  const last = length - 4;
+  for (let index = 0; index < last; index += 4) to.setInt32(toAt + index, from.getInt32(fromAt + index, true), true);
+  if (last >= 0) to.setInt32(toAt + last, from.getInt32(fromAt + last, true), true);
+  else for (let index = 0; index < length; index++) to.setUint8(toAt + index, from.getUint8(fromAt + index));
+}
+
+// As the client sent it, case and all. A batch is read and answered in one memory.
+function copyQuestion(from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, length: number, view: DataView): void {
+  if (from === to) copy(view, fromAt, view, toAt, length);
+  else for (let index = 0; index < length; index++) to[toAt + index] = from[fromAt + index] as number;
 }
