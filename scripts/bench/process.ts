@@ -58,7 +58,7 @@ export function start(program: string, args: readonly string[], options: StartOp
 }
 
 /** Puts threads that have chosen a CPU themselves on `cpu`: Knot's UDP workers take the first, which is the client's. */
-export function pin({ pid }: Measured, cpu: number): void {
+export function pin({ pid }: Pick<Measured, "pid">, cpu: number): void {
   execFileSync("taskset", ["-a", "-c", "-p", String(cpu), String(pid)]);
 }
 

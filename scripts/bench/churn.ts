@@ -1,0 +1,93 @@
+// Whether hits stay quick while something else happens: scripts/bench/run churn. 100 Service changes a second, and a
+// hundred thousand names that don't exist. Stretches with and without take turns; medians of their p99 count.
+
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { benchServices, headlessServices } from "./data.ts";
+import { type Load, pace, type Paced, p99Ms, SERVER_CPU } from "./dnsperf.ts";
+import { root } from "./process.ts";
+import { LIMIT_HEAD, limitRow, median, table, writeSection } from "./results.ts";
+import { changesFor, startSubject, type Subject } from "./subject.ts";
+import { queryFile, workloads, writeQueries, type Workload } from "./workloads.ts";
+
+const LIMITS = { ratio: 2, p99Ms: 2 };
+const PORT = 5480;
+const QUERIES_PER_SECOND = 10_000;
+const CHANGES_PER_SECOND = 100;
+
+const quick = process.argv.includes("--quick");
+const stretches = quick ? 2 : 5;
+const seconds = quick ? 1 : 2;
+
+const folder = join(root, ".tmp/bench");
+mkdirSync(folder, { recursive: true });
+const services = benchServices();
+writeQueries(folder, services, headlessServices());
+const hits: Load = { port: PORT, queryFile: queryFile(folder, workloads[0]) };
+const randomWorkload = workloads.find(({ name }) => name === "NXDOMAIN, random, OPT") as Workload;
+const random: Load = { port: PORT, queryFile: queryFile(folder, randomWorkload), flags: randomWorkload.flags ?? [] };
+const randomNames = readFileSync(random.queryFile, "latin1").split("\n");
+
+// The dearest setting: names that don't exist are compared with those that do.
+await using subject = await startSubject({ port: PORT, kubernetes: "reasons nearest", cpu: SERVER_CPU });
+await subject.apply(services.flatMap(changesFor));
+await subject.settle();
+await hitsFor(seconds); // compiled code
+
+const plain: Paced[] = [];
+const churned: Paced[] = [];
+const flooded: Paced[] = [];
+let changes = 0;
+for (let nth = 0; nth < stretches; nth++) {
+  plain.push(await hitsFor(seconds));
+  const [paced] = await Promise.all([hitsFor(seconds), churn(subject)]);
+  churned.push(paced);
+  const share = QUERIES_PER_SECOND * seconds; // no name comes twice
+  writeFileSync(`${random.queryFile}.part`, `${randomNames.slice(nth * share, (nth + 1) * share).join("\n")}\n`);
+  const [beside] = await Promise.all([
+    hitsFor(seconds),
+    pace({ ...random, queryFile: `${random.queryFile}.part` }, seconds, QUERIES_PER_SECOND),
+  ]);
+  flooded.push(beside);
+}
+
+const p99 = (all: readonly Paced[]): number => median(all.map(p99Ms));
+const lost = (all: readonly Paced[]): number => all.reduce((sum, one) => sum + one.lost, 0);
+const rows = [
+  ["p99 of hits, nothing else", `${p99(plain).toFixed(3)} ms`, "", ""],
+  limitRow(`p99 of hits, ${CHANGES_PER_SECOND} Service changes a second`, p99(churned), LIMITS.p99Ms, "ms"),
+  limitRow("… to that without", p99(churned) / p99(plain), LIMITS.ratio, "×"),
+  limitRow("… lost", lost(churned), 0, "queries"),
+  limitRow(
+    `p99 of hits beside ${QUERIES_PER_SECOND * seconds * stretches} random names with OPT, to that without`,
+    p99(flooded) / p99(plain),
+    LIMITS.ratio,
+    "×",
+  ),
+  limitRow("… lost", lost(flooded), 0, "queries"),
+];
+writeSection(
+  "Churn",
+  `10,000 Services, hits at ${QUERIES_PER_SECOND / 1000},000 queries a second, one core for the server (all its threads) and one for dnsperf; medians of
+${stretches} × ${seconds} s; ${changes} changes in all. The random names come at the same rate, with \`reasons nearest\`.
+
+${table(LIMIT_HEAD, rows)}`,
+);
+if (rows.some((row) => row.at(-1) === "FAIL")) process.exitCode = 1;
+
+function hitsFor(lengthSeconds: number): Promise<Paced> {
+  return pace(hits, lengthSeconds, QUERIES_PER_SECOND);
+}
+
+// Services get other addresses, evenly over the stretch.
+async function churn(server: Subject): Promise<void> {
+  const endMs = performance.now() + seconds * 1000;
+  for (let dueMs = performance.now(); dueMs < endMs; dueMs += 1000 / CHANGES_PER_SECOND) {
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, dueMs - performance.now())));
+    const service = services[(changes * 97) % services.length];
+    if (service === undefined) continue;
+    const address = `10.7.${(changes >> 8) & 255}.${changes & 255}`;
+    changes++;
+    await server.apply(changesFor({ ...service, address }));
+  }
+}

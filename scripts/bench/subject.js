@@ -1,0 +1,48 @@
+// A server that can be told to live a hard life: its main thread blocked, its threads ended, its cluster changed. A
+// program of its own over dist, started by subject.ts; in JavaScript, so that no loader sits in the process that is
+// measured. `subject.js COREFILE` (the text).
+
+import { createServer } from "../../dist/server.js";
+import { createLog } from "../../dist/log.js";
+
+const workers = new Set();
+process.on("worker", (worker) => {
+  workers.add(worker);
+  worker.on("exit", () => workers.delete(worker));
+});
+
+const [corefile] = process.argv.slice(2);
+const log = createLog();
+const server = await createServer({
+  corefile,
+  file: "Corefile",
+  port: 53,
+  address: "",
+  embedded: true,
+  listeners: "auto",
+  strict: true,
+  env: {},
+  log,
+});
+
+const asleep = new Int32Array(new SharedArrayBuffer(4));
+const orders = {
+  apply: ({ changes }) => server.registry.apply(...changes),
+  settle: () => server.settled(),
+  block: ({ ms }) => void Atomics.wait(asleep, 0, 0, ms),
+  // Which of them is nobody's choice: UDP's, TCP's, whatever there is.
+  kill: ({ nth }) => [...workers][nth % Math.max(workers.size, 1)]?.terminate(),
+  workers: () => workers.size,
+  // What is held, without what is only not yet collected.
+  memory() {
+    globalThis.gc?.();
+    return process.memoryUsage.rss();
+  },
+};
+
+process.on("message", async ({ id, order, ...rest }) => {
+  const result = await orders[order](rest);
+  process.send({ id, result });
+});
+process.on("disconnect", () => void server.stop("now").then(() => process.exit(0)));
+process.send({ id: 0, result: server.describe() });
