@@ -29,20 +29,21 @@ export const Words = {
 export const WORDS = 2;
 
 export type ToThread =
-  /** `received` counts messages, at index 0. */
   | {
       readonly kind: "listen";
       readonly listener: number;
       readonly at: ListenAddress;
+      /** Of the socket; the thread's own. */
+      readonly descriptor: number;
       readonly front: SharedFront;
+      /** Counts messages, at index 0. */
       readonly received: Float64Array;
     }
   | { readonly kind: "stop"; readonly listener: number; readonly graceMs: number }
   | { readonly kind: "answers"; readonly batch: Batch };
 
 export type FromThread =
-  | { readonly kind: "listening"; readonly listener: number; readonly bound: ListenAddress }
-  | { readonly kind: "failed"; readonly listener: number; readonly message: string; readonly code: string | undefined }
+  | { readonly kind: "listening"; readonly listener: number }
   | { readonly kind: "stopped"; readonly listener: number }
   | { readonly kind: "questions"; readonly batch: Batch }
   | { readonly kind: "hits"; readonly batch: Batch }

@@ -1,18 +1,20 @@
 // TCP for every address in one thread of its own (tcp-worker.ts), so that neither holds up the other: the main thread's work
-// delays no table hit, and a thousand connections delay no UDP answer. Called by server.ts. Here are the thread's life,
-// the answers to what it hands over, and its counters.
+// delays no table hit, and a thousand connections delay no UDP answer. The sockets are the main thread's: the thread is
+// started with the first client and has duplicates, so that idle servers don't pay for it (11 MiB), and clients that come
+// while it is replaced wait instead of being refused. Called by listening.ts.
 
+import type { MessagePort } from "node:worker_threads";
 import { createHit } from "../answers/answer-table.ts";
 import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import { Exchange } from "../dns/question.ts";
-import { NdotsError } from "../errors.ts";
 import type { SharedFront } from "../front.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Responder } from "../respond.ts";
 import { startWorker } from "../threads.ts";
-import { codeOf, within } from "./bind.ts";
+import { bindAddress, listenError, within } from "./bind.ts";
 import type { ListenAddress, Listener } from "./listener.ts";
+import type { Native } from "./native.ts";
 import { CLOSE_REASONS, type TcpLimits } from "./tcp-connection.ts";
 import {
   eachFrom,
@@ -27,13 +29,13 @@ import {
   type TcpThreadData,
   type ToThread,
 } from "./tcp-messages.ts";
+import { TcpSockets, type TcpSocket } from "./tcp-socket.ts";
 import { TCP_CLOSED } from "./tcp.ts";
 
 export interface TcpThread {
-  /** The thread runs while it has listeners. */
   listener(options: ThreadedTcpOptions): Listener;
-  /** False while the thread is being replaced. */
-  readonly isAlive: boolean;
+  /** "TCP thread", if it has not worked for `overMs` or clients wait for it so long. */
+  standingStill(overMs: number): string | undefined;
 }
 
 export interface ThreadedTcpOptions extends ListenAddress {
@@ -45,46 +47,55 @@ export interface ThreadedTcpOptions extends ListenAddress {
 }
 
 export interface TcpThreadOptions {
+  readonly native: Native;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "register">;
   readonly limits?: Partial<TcpLimits>;
 }
 
-/** An address and what becomes of it. */
+/** An address that is listened on. */
 interface Served extends ThreadedTcpOptions {
   readonly id: number;
+  readonly socket: TcpSocket;
+  /** Until stop(). */
+  isOpen: boolean;
   readonly received: Float64Array;
-  bound: ListenAddress;
-  front: SharedFront | undefined;
-  state: "starting" | "listening" | "stopping";
-  /** The thread listens, or why it does not. */
-  onStarted(failure?: Error): void;
+  /** What the thread has been given. */
+  lent: Lent | undefined;
   onStopped(): void;
+}
+
+interface Lent {
+  readonly front: SharedFront;
+  readonly descriptor: number;
+  /** The thread has the descriptor, and closes it. */
+  isTaken: boolean;
 }
 
 /** One thread from its start to its end. */
 interface Run {
-  readonly post: (message: ToThread, front?: SharedFront) => void;
-  readonly terminate: () => Promise<unknown>;
+  post(message: ToThread, transfer?: readonly MessagePort[]): void;
+  terminate(): Promise<unknown>;
+  readonly stillMs: number;
 }
 
-/** A thread that neither answers nor fails is replaced after so many looks; one that starts has longer. */
+/** How long the first client waits at most, beyond the 50 ms that a thread takes to start. */
+const WATCH_MS = 100;
+/** A thread that neither works nor fails is ended after so many looks; one that starts has longer. */
 const LOOK_MS = 1000;
-const SILENT_LOOKS = 3;
+const STILL_LOOKS = 3;
 const STARTING_LOOKS = 20;
-/** The first replacement starts at once, those after it wait: 0.25 s, doubled each time, until one has lasted. */
-const FIRST_DELAY_MS = 250;
-const LONGEST_DELAY_MS = 10_000;
-const LASTING_MS = 20_000;
-/** An address that a new thread does not get is tried again. */
-const RELISTEN_MS = 5_000;
+/** The first replacement may start at once, those after it wait: 0.25 s, doubled each time, until one has lasted. */
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 10_000;
+const LASTING_MS = 60_000;
 /** For the thread's word that it has stopped, beyond the grace that it gives its clients. */
 const REPLY_MS = 250;
-
 /** A thousand connections take some 20 MiB. */
 const HEAP_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 
-export function createTcpThread({ log, metrics, limits = {} }: TcpThreadOptions): TcpThread {
+export function createTcpThread({ native, log, metrics, limits = {} }: TcpThreadOptions): TcpThread {
+  const sockets = new TcpSockets(native);
   const served = new Map<number, Served>();
   const closed = sharedNumbers(CLOSE_REASONS.length);
   const unobserved = sharedNumbers(1);
@@ -92,95 +103,112 @@ export function createTcpThread({ log, metrics, limits = {} }: TcpThreadOptions)
   const io = new Exchange(MAX_MESSAGE_BYTES);
   const hit = createHit();
   let run: Run | undefined;
-  let replacement: NodeJS.Timeout | undefined;
+  let watching: NodeJS.Timeout | undefined;
+  let waitedMs = 0;
+  let pauseMs = 0;
   let failures = 0;
   let lastId = 0;
 
   return {
-    get isAlive() {
-      return replacement === undefined;
-    },
+    standingStill: (overMs) => ((run?.stillMs ?? waitedMs) > overMs ? "TCP thread" : undefined),
     listener(options) {
       const received = sharedNumbers(1);
-      let bound: ListenAddress = { address: options.address, port: options.port };
       let own: Served | undefined;
-      let starting: Promise<void> | undefined;
       let stopping: Promise<void> | undefined;
       return {
         transport: "tcp",
         async start() {
+          const { port, responder, share, unshare } = options;
+          const socket = await bindAddress("tcp", options, async (host) => sockets.open(host, port));
           const id = ++lastId;
-          starting = new Promise<void>((resolve, reject) => {
-            const onStarted = (failure?: Error): void => (failure === undefined ? resolve() : reject(failure));
-            const { responder, share, unshare } = options;
-            own = { ...bound, responder, share, unshare, id, received, bound, front: undefined, state: "starting", onStarted, onStopped };
-            served.set(id, own);
-            if (replacement === undefined) listen(own);
-          });
-          await starting;
-          bound = (own as Served).bound;
+          own = { ...socket.bound, responder, share, unshare, id, socket, isOpen: true, received, lent: undefined, onStopped: () => {} };
+          served.set(id, own);
+          try {
+            if (run === undefined) watch();
+            else lend(run, own);
+          } catch (error) {
+            await stop(own, 0);
+            throw listenError("tcp", socket.bound, error);
+          }
         },
         get bound() {
-          return bound;
+          return own?.socket.bound ?? { address: options.address, port: options.port };
         },
         get received() {
           return received[0] as number;
         },
         stop(graceMs) {
-          stopping ??= Promise.resolve(starting).then(
-            () => own && stop(own, graceMs),
-            () => undefined, // nothing has begun
-          );
+          stopping ??= own === undefined ? Promise.resolve() : stop(own, graceMs);
           return stopping;
         },
       };
     },
   };
 
-  function listen(address: Served): void {
-    try {
-      run ??= begin();
-      address.front = address.share();
-      const { id, bound, front, received } = address;
-      run.post({ kind: "listen", listener: id, at: bound, front, received }, front);
-    } catch (error) {
-      failed(address, error instanceof Error ? error.message : String(error), codeOf(error));
-    }
-  }
-
+  // The thread ends with its last address.
   async function stop(address: Served, graceMs: number): Promise<void> {
-    if (!served.has(address.id)) return;
-    address.state = "stopping";
-    const stopped = new Promise<void>((resolve) => {
-      address.onStopped = resolve;
-    });
-    run?.post({ kind: "stop", listener: address.id, graceMs });
-    if (run !== undefined) await within(stopped, graceMs + REPLY_MS);
-    await forget(address);
-  }
-
-  // The thread ends with its last address, and no reader is taken from a thread that may still read.
-  async function forget(address: Served): Promise<void> {
+    address.isOpen = false;
+    sockets.close(address.socket);
+    if (run !== undefined && address.lent !== undefined) {
+      const stopped = new Promise<void>((resolve) => {
+        address.onStopped = resolve;
+      });
+      run.post({ kind: "stop", listener: address.id, graceMs });
+      await within(stopped, graceMs + REPLY_MS);
+    }
     served.delete(address.id);
     if (served.size === 0) {
+      clearInterval(watching);
       const last = run;
-      run = undefined;
-      clearTimeout(replacement);
-      replacement = undefined;
+      run = watching = undefined;
       await last?.terminate();
     }
     takeBack(address);
   }
 
-  function takeBack(address: Served): void {
-    const { front } = address;
-    address.front = undefined;
-    if (front !== undefined) address.unshare(front);
-  }
-
   // ── the thread's life ────────────────────────────────────────────────────────────────────────────────────
 
-  function begin(): Run {
+  // Until a client comes there is no thread.
+  function watch(): void {
+    watching ??= setInterval(() => {
+      pauseMs -= WATCH_MS;
+      if (![...served.values()].some(({ isOpen, socket }) => isOpen && sockets.hasClient(socket))) return;
+      waitedMs += WATCH_MS;
+      if (pauseMs > 0) return;
+      clearInterval(watching);
+      watching = undefined;
+      begin();
+    }, WATCH_MS);
+  }
+
+  function begin(): void {
+    try {
+      run = startRun();
+      for (const address of served.values()) if (address.isOpen) lend(run, address);
+      waitedMs = 0;
+    } catch (error) {
+      void run?.terminate();
+      replace(String(error)); // no descriptor, no memory
+    }
+  }
+
+  function lend(to: Run, address: Served): void {
+    const { id, socket, received } = address;
+    const descriptor = sockets.duplicate(socket);
+    const front = address.share();
+    address.lent = { front, descriptor, isTaken: false };
+    to.post({ kind: "listen", listener: id, at: socket.bound, descriptor, front, received }, [front.table.updates]);
+  }
+
+  function takeBack(address: Served): void {
+    const { lent, socket } = address;
+    address.lent = undefined;
+    if (lent === undefined) return;
+    if (!lent.isTaken) sockets.closeDuplicate(socket, lent.descriptor);
+    address.unshare(lent.front);
+  }
+
+  function startRun(): Run {
     const words = new Int32Array(new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT));
     const data: TcpThreadData = { limits, mainStartMs: startOfTime(), words, closed, unobserved };
     const worker = startWorker(new URL("tcp-worker", import.meta.url), {
@@ -189,24 +217,27 @@ export function createTcpThread({ log, metrics, limits = {} }: TcpThreadOptions)
       resourceLimits: HEAP_LIMITS,
     });
     const startedMs = performance.now();
-    const answers = new Outbox((batch) => worker.postMessage({ kind: "answers", batch } satisfies ToThread));
+    const answers = new Outbox((batch) => started.post({ kind: "answers", batch }));
     let reason = "it ended";
     let beat = 0;
-    let silentLooks = 0;
+    let stillLooks = 0;
     // A main thread that was held up looks once, however long that was.
-    const watch = setInterval(() => {
+    const looking = setInterval(() => {
       const seen = Atomics.load(words, Words.BEAT);
-      silentLooks = seen === beat ? silentLooks + 1 : 0;
+      stillLooks = seen === beat ? stillLooks + 1 : 0;
       beat = seen;
-      if (silentLooks < (beat === 0 ? STARTING_LOOKS : SILENT_LOOKS)) return;
-      reason = `it has done nothing for ${silentLooks} s`;
+      if (stillLooks < (beat === 0 ? STARTING_LOOKS : STILL_LOOKS)) return;
+      reason = `it has done nothing for ${(stillLooks * LOOK_MS) / 1000} s`;
       void worker.terminate();
     }, LOOK_MS).unref();
     const started: Run = {
-      post: (message, front) => worker.postMessage(message, front === undefined ? [] : [front.table.updates]),
+      post: (message, transfer = []) => worker.postMessage(message, transfer),
       terminate: () => {
-        clearInterval(watch);
+        clearInterval(looking);
         return worker.terminate();
+      },
+      get stillMs() {
+        return stillLooks * LOOK_MS;
       },
     };
     worker.on("message", (message: FromThread) => receive(message, words, answers));
@@ -214,9 +245,8 @@ export function createTcpThread({ log, metrics, limits = {} }: TcpThreadOptions)
       reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
     });
     worker.on("exit", () => {
-      clearInterval(watch);
+      clearInterval(looking);
       if (run !== started) return; // as it was told
-      run = undefined;
       if (performance.now() - startedMs >= LASTING_MS) failures = 0;
       replace(reason);
     });
@@ -224,26 +254,16 @@ export function createTcpThread({ log, metrics, limits = {} }: TcpThreadOptions)
   }
 
   function replace(reason: string): void {
+    run = undefined;
     for (const address of served.values()) {
       takeBack(address);
-      if (address.state === "listening") continue;
-      served.delete(address.id);
-      address.onStarted(new NdotsError("NDOTS_ERR_LISTEN", `the TCP thread could not start: ${reason}`));
       address.onStopped();
     }
-    if (served.size === 0) return;
-    const delayMs = failures === 0 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** (failures - 1), LONGEST_DELAY_MS);
+    pauseMs = failures === 0 ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
     failures++;
-    log.error(`TCP thread: ${reason}; another one starts ${delayMs === 0 ? "now" : `in ${delayMs / 1000} s`}`);
-    replacement = setTimeout(() => {
-      replacement = undefined;
-      try {
-        run = begin();
-        for (const address of served.values()) listen(address);
-      } catch (error) {
-        replace(String(error)); // no descriptor or no memory for a thread
-      }
-    }, delayMs);
+    const earliest = pauseMs === 0 ? "" : `, in ${pauseMs / 1000} s at the earliest`;
+    log.error(`TCP thread: ${reason}; another one starts with the next client${earliest}`);
+    watch();
   }
 
   // ── what the thread says ─────────────────────────────────────────────────────────────────────────────────
@@ -256,33 +276,16 @@ export function createTcpThread({ log, metrics, limits = {} }: TcpThreadOptions)
         return observe(message.batch, words);
       case "error":
         return log.error(message.message);
-      default: {
-        const address = served.get(message.listener);
-        if (address === undefined) return;
-        if (message.kind === "listening") started(address, message.bound);
-        else if (message.kind === "stopped") address.onStopped();
-        else failed(address, message.message, message.code);
+      case "listening": {
+        const lent = served.get(message.listener)?.lent;
+        if (lent !== undefined) lent.isTaken = true;
+        return;
       }
+      case "stopped":
+        return served.get(message.listener)?.onStopped();
+      default:
+        return message satisfies never;
     }
-  }
-
-  function started(address: Served, bound: ListenAddress): void {
-    address.bound = bound;
-    if (address.state === "starting") address.state = "listening";
-    address.onStarted();
-  }
-
-  function failed(address: Served, message: string, code: string | undefined): void {
-    if (address.state === "starting") {
-      const cause = Object.assign(new Error(message), { code });
-      void forget(address).then(() => address.onStarted(new NdotsError("NDOTS_ERR_LISTEN", message, { cause })));
-      return;
-    }
-    takeBack(address);
-    log.error(`TCP thread: ${message}`);
-    setTimeout(() => {
-      if (served.has(address.id) && address.front === undefined && run !== undefined) listen(address);
-    }, RELISTEN_MS).unref();
   }
 
   function answer(batch: Batch, answers: Outbox): void {
@@ -312,8 +315,6 @@ export function createTcpThread({ log, metrics, limits = {} }: TcpThreadOptions)
 }
 
 const NOTHING = new Uint8Array(0);
-
-function onStopped(): void {}
 
 function sharedNumbers(length: number): Float64Array {
   return new Float64Array(new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT));

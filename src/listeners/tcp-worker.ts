@@ -8,8 +8,7 @@ import type { Hit } from "../answers/answer-table.ts";
 import type { Exchange } from "../dns/question.ts";
 import { ASK_CHAIN, createFront, type SharedFront } from "../front.ts";
 import { silentLog } from "../log.ts";
-import { codeOf } from "./bind.ts";
-import type { ListenAddress, Listener } from "./listener.ts";
+import type { Listener } from "./listener.ts";
 import { CLOSE_REASONS, type CloseReason } from "./tcp-connection.ts";
 import { ANSWER_ROW, Outbox, startOfTime, Words, type Batch, type FromThread, type TcpThreadData, type ToThread } from "./tcp-messages.ts";
 import { tcpListener, type TcpOptions } from "./tcp.ts";
@@ -23,7 +22,7 @@ const BEAT_MS = 500;
 
 const { limits, mainStartMs, words, closed, unobserved } = workerData as TcpThreadData;
 const toMainMs = startOfTime() - mainStartMs;
-const listeners = new Map<number, Promise<Listener | undefined>>();
+const listeners = new Map<number, Promise<Listener>>();
 
 /** What waits for the main thread, by token. */
 const waiting = new Map<number, { readonly bytes: number; readonly resolve: (answer: Uint8Array | undefined) => void }>();
@@ -44,7 +43,7 @@ Atomics.add(words, Words.BEAT, 1);
 parentPort?.on("message", (message: ToThread) => {
   switch (message.kind) {
     case "listen":
-      return listen(message);
+      return void listeners.set(message.listener, listen(message));
     case "stop":
       return void stop(message);
     case "answers":
@@ -54,19 +53,11 @@ parentPort?.on("message", (message: ToThread) => {
   }
 });
 
-function listen({ listener, at, front, received }: Extract<ToThread, { kind: "listen" }>): void {
-  const opening = open(listener, at, front, received).catch((error: unknown) => {
-    const cause = error instanceof Error ? error.cause : undefined;
-    post({ kind: "failed", listener, message: error instanceof Error ? error.message : String(error), code: codeOf(cause) });
-    return undefined;
-  });
-  listeners.set(listener, opening);
-}
-
-async function open(id: number, at: ListenAddress, front: SharedFront, received: Float64Array): Promise<Listener> {
-  const listener = tcpListener({ ...at, responder: createResponder(id, front, received), log, metrics, limits, isBusy });
+// What fails here ends the thread, as everything does that should not happen; another one takes over.
+async function listen({ listener: id, at, descriptor, front, received }: Extract<ToThread, { kind: "listen" }>): Promise<Listener> {
+  const listener = tcpListener({ ...at, descriptor, responder: createResponder(id, front, received), log, metrics, limits, isBusy });
   await listener.start();
-  post({ kind: "listening", listener: id, bound: listener.bound });
+  post({ kind: "listening", listener: id });
   return listener;
 }
 

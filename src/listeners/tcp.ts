@@ -3,7 +3,7 @@
 // each would cost every query two system calls' worth of time, and nobody minds a timeout that is 0.1 s early.
 
 import { closeSync, openSync } from "node:fs";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import { Exchange } from "../dns/question.ts";
 import type { Metrics } from "../metrics.ts";
@@ -27,6 +27,8 @@ export interface TcpOptions extends Omit<ListenerOptions, "responder" | "metrics
   readonly clock?: SweepClock;
   /** The responder has enough to do: see TcpService. */
   readonly isBusy?: () => boolean;
+  /** Of a socket that listens on the address already; it is closed with the listener. */
+  readonly descriptor?: number;
 }
 
 export const TCP_CLOSED = { name: "ndots_tcp_closed_total", help: "TCP connections that the server closed, by reason." } as const;
@@ -60,9 +62,14 @@ export function tcpListener(options: TcpOptions): Listener {
   return {
     transport: "tcp",
     async start() {
-      server = await bindAddress("tcp", options, (host) => openServer(host, options.port, accept));
-      const address = server.address();
-      if (address !== null && typeof address === "object") bound = { address: address.address, port: address.port };
+      const { descriptor: fd, port } = options;
+      if (fd === undefined) {
+        server = await bindAddress("tcp", options, (host) => openServer({ host, port, exclusive: true }, accept));
+        const address = server.address();
+        if (address !== null && typeof address === "object") bound = { address: address.address, port: address.port };
+      } else {
+        server = await openServer({ fd }, accept);
+      }
       // What accept() fails with: it goes on by itself once there are descriptors again.
       server.on("error", (error) => warnOfExhaustion(codeOf(error) ?? error.message));
       stopSweeping = clock.every(SWEEP_MS, sweep);
@@ -165,7 +172,7 @@ const WARNING_MS = 10_000;
 /** Two answers of any size behind their lengths, or some hundred usual ones. */
 const OUTPUT_BYTES = 2 * (2 + MAX_MESSAGE_BYTES);
 /** Not yet accepted: a burst up to the cap must not wait for the clients' second SYN. */
-const BACKLOG = 1024;
+export const BACKLOG = 1024;
 
 const SYSTEM_CLOCK: SweepClock = {
   now: () => performance.now(),
@@ -175,11 +182,11 @@ const SYSTEM_CLOCK: SweepClock = {
   },
 };
 
-function openServer(host: string, port: number, accept: (socket: Socket) => void): Promise<Server> {
+function openServer(where: ListenOptions & { readonly fd?: number }, accept: (socket: Socket) => void): Promise<Server> {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, accept);
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host, port, backlog: BACKLOG, exclusive: true }, () => {
+    server.listen({ ...where, backlog: BACKLOG }, () => {
       server.off("error", reject);
       resolve(server);
     });
