@@ -31,8 +31,11 @@ const orders = {
   settle: () => server.settled(),
   block: ({ ms }) => void Atomics.wait(asleep, 0, 0, ms),
   // Which of them is nobody's choice: UDP's, TCP's, whatever there is.
-  kill: ({ nth }) => [...workers][nth % Math.max(workers.size, 1)]?.terminate(),
-  workers: () => workers.size,
+  async kill({ nth }) {
+    const chosen = [...workers][nth % Math.max(workers.size, 1)];
+    await chosen?.terminate();
+    return chosen !== undefined;
+  },
   // What is held, without what is only not yet collected.
   memory() {
     globalThis.gc?.();
