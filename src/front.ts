@@ -1,7 +1,7 @@
 // The first half of the query path, the same in every thread: header policy → question → answer table. What it can't
 // answer is the main thread's: what only the plugin chain knows, and packets that ask nothing sound.
 
-import { createHit, Outcomes, type AnswerTable, type Hit } from "./answers/table.ts";
+import { createHit, Outcomes, type AnswerTable, type Hit } from "./answers/answer-table.ts";
 import type { SharedTable } from "./answers/memory.ts";
 import { readQuestion, Verdicts, type Exchange } from "./dns/question.ts";
 import { countQuery } from "./traffic.ts";

@@ -2,7 +2,7 @@
 // bottom, for every listener. Its first half (front.ts) runs in the listeners' threads too; what that can't answer comes
 // here. What a packet does wrong is answered here; what a plugin does wrong ends here too.
 
-import type { AnswerTable, Hit } from "./answers/table.ts";
+import type { AnswerTable, Hit } from "./answers/answer-table.ts";
 import {
   DEFAULT_UDP_BYTES,
   DROP,

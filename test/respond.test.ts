@@ -1,7 +1,7 @@
 // The query path: which server block is asked, and what becomes of what a plugin does.
 
 import { expect } from "chai";
-import { Outcomes, type AnswerTable } from "../src/answers/table.ts";
+import { Outcomes, type AnswerTable } from "../src/answers/answer-table.ts";
 import { composeChain, type NamedInstance } from "../src/chain.ts";
 import { decodeMessage } from "../src/dns/decode.ts";
 import { DROP, emptyReply, Rcodes, type Query } from "../src/dns/message.ts";

@@ -11,7 +11,8 @@ import { RRTypes, type RRType } from "../dns/records.ts";
 import type { Node, Zone } from "../dns/zone.ts";
 import { route } from "../route.ts";
 import { createEncoder } from "./encode.ts";
-import type { CompiledAnswer, CompiledName, TableWriter } from "./table.ts";
+import type { CompiledAnswer, CompiledName } from "./compiled.ts";
+import type { TableWriter } from "./table.ts";
 
 /** A server block as it stands behind one of its zones. */
 export interface ServedZone {

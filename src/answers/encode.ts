@@ -16,7 +16,7 @@ import {
 import { labelsBelow, nameToWire, readName, type Name } from "../dns/name.ts";
 import { RRTypes, type RecordSet, type RRType } from "../dns/records.ts";
 import { MAX_BODY_BYTES } from "./memory.ts";
-import type { CompiledAnswer, CompiledZone } from "./table.ts";
+import type { CompiledAnswer, CompiledZone } from "./compiled.ts";
 
 export interface Encoder {
   /** Undefined where only the chain can answer: not NOERROR, too long, or records of unequal length to rotate. */

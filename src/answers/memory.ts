@@ -58,6 +58,13 @@ export const ENTRY_ASK_CHAIN = 1;
 export const ENTRY_OPEN_BELOW = 2;
 export const ENTRY_PARTIAL = 4;
 
+// What an answer that was remembered has in front of its body: two words (answers/table.ts). Its bits, the rcode above:
+export const KEPT_HEAD_BYTES = 8;
+export const KEPT = 1;
+export const KEPT_AUTHORITATIVE = 2;
+export const KEPT_RECURSION_AVAILABLE = 4;
+export const KEPT_RCODE_SHIFT = 4;
+
 // Bits of a zone's flags.
 export const ZONE_COMPLETE = 1;
 export const ZONE_NAMES_NEAREST = 2;

@@ -2,8 +2,14 @@
 
 import { expect } from "chai";
 import fc from "fast-check";
+import { createEncoder } from "../../src/answers/encode.ts";
+import { decodeMessage } from "../../src/dns/decode.ts";
+import { emptyReply, Rcodes } from "../../src/dns/message.ts";
+import { parseRecordSets, rcodeName, typeName } from "../../src/dns/text.ts";
+import { exchangeOf } from "../helpers/exchange.ts";
 import { createHit, Outcomes } from "../../src/answers/answer-table.ts";
-import { TableWriter, type CompiledName } from "../../src/answers/table.ts";
+import type { CompiledAnswer, CompiledName, Kept } from "../../src/answers/compiled.ts";
+import { TableWriter } from "../../src/answers/table.ts";
 import { Exchange, readQuestion, Verdicts } from "../../src/dns/question.ts";
 import { parseName } from "../../src/dns/name.ts";
 import { query } from "../helpers/dns-client.ts";
@@ -120,5 +126,72 @@ describe("answer table", () => {
 
   it("asks the chain about names that nothing encloses", () => {
     expect(bodyOf(newTable(), "web.example.org")).to.equal(undefined);
+  });
+});
+
+describe("answer table: remembered answers", () => {
+  const NAME = parseName("www.example.net");
+  const encoder = createEncoder();
+
+  function remembered(records: string, kept: Partial<Kept> = {}): CompiledAnswer {
+    const answer = parseRecordSets(records);
+    const [first] = answer;
+    if (first === undefined) throw new Error("no record");
+    const encoded = encoder.answer(NAME, first.type, { ...emptyReply(Rcodes.NOERROR, ""), answer }, new Set());
+    if (encoded === undefined) throw new Error("not encoded");
+    const told = { storedAt: 1000, deadline: 1030, rcode: Rcodes.NOERROR, authoritative: false, recursionAvailable: true, ...kept };
+    return { ...encoded, kept: told };
+  }
+
+  // Header flags and records with their TTLs at a second of the clock.
+  function askedAt(table: TableWriter, seconds: number, type: "A" | "AAAA" | "TXT" = "A"): string {
+    const io = exchangeOf(query({ name: "WWW.example.net", type, edns: {} }));
+    readQuestion(io);
+    io.receivedAtMs = seconds * 1000 + 500;
+    const hit = createHit();
+    if (table.reader.answer(io, hit) !== Outcomes.HIT) return "chain";
+    const message = decodeMessage(io.out.slice(0, hit.length));
+    const records = (message?.answer ?? []).map(({ type: rrtype, ttl }) => `${typeName(rrtype)} ${ttl}`);
+    return [hit.replyFlags.toString(16), rcodeName(hit.rcode), ...records].join(" ");
+  }
+
+  it("are told until their deadline, TTLs counted down, without AA and with RA", () => {
+    const table = newTable();
+    table.remember(NAME, remembered("www.example.net. 30 A 192.0.2.1\nwww.example.net. 30 A 192.0.2.2"), { zone: 0, block: 0 });
+    expect([1000, 1007, 1029, 1030, 9999].map((at) => askedAt(table, at))).to.deep.equal([
+      "8180 NOERROR A 30 A 30",
+      "8180 NOERROR A 23 A 23",
+      "8180 NOERROR A 1 A 1",
+      "chain",
+      "chain",
+    ]);
+    expect(askedAt(table, 1000, "AAAA")).to.equal("chain");
+    expect(bodyOf(table, "x.www.example.net")).to.equal(undefined); // nothing is known of names below
+  });
+
+  it("keep their rcode and AA, and no TTL gets below 0", () => {
+    const table = newTable();
+    const kept = { rcode: Rcodes.NXDOMAIN, authoritative: true, recursionAvailable: false, deadline: 2000 };
+    table.remember(NAME, remembered("www.example.net. 30 CNAME gone.example.net.", kept), { zone: 0, block: 0 });
+    const io = exchangeOf(query({ name: "www.example.net", type: "CNAME" }));
+    readQuestion(io);
+    io.receivedAtMs = 1_500_000;
+    const hit = createHit();
+    expect(table.reader.answer(io, hit)).to.equal(Outcomes.HIT);
+    expect([hit.rcode, hit.replyFlags.toString(16)]).to.deep.equal([Rcodes.NXDOMAIN, "8503"]);
+    expect(decodeMessage(io.out.slice(0, hit.length))?.answer[0]?.ttl).to.equal(0);
+  });
+
+  it("stand beside other types' answers, give way to compiled ones, and go when they are over and another comes", () => {
+    const table = newTable();
+    table.remember(NAME, remembered("www.example.net. 30 A 192.0.2.1"), { zone: 0, block: 0 });
+    table.remember(NAME, remembered("www.example.net. 60 AAAA 2001:db8::1", { storedAt: 1010, deadline: 1070 }), { zone: 0, block: 0 });
+    expect([askedAt(table, 1010), askedAt(table, 1010, "AAAA")]).to.deep.equal(["8180 NOERROR A 20", "8180 NOERROR AAAA 60"]);
+    table.remember(NAME, remembered("www.example.net. 9 A 192.0.2.1", { storedAt: 1020, deadline: 1029 }), { zone: 0, block: 0 });
+    expect([askedAt(table, 1020), askedAt(table, 1020, "AAAA")]).to.deep.equal(["8180 NOERROR A 9", "8180 NOERROR AAAA 50"]);
+    table.remember(NAME, remembered('www.example.net. 30 TXT "x"', { storedAt: 1029, deadline: 1059 }), { zone: 0, block: 0 });
+    expect([askedAt(table, 1021), askedAt(table, 1029, "TXT")]).to.deep.equal(["chain", "8180 NOERROR TXT 30"]);
+    table.put(NAME, { ...compiled(new Uint8Array(0)), partial: true, answers: [] });
+    expect(askedAt(table, 1030, "AAAA")).to.equal("chain");
   });
 });

@@ -1,7 +1,8 @@
 // A Responder over a stored zone, without sockets and plugins; its answer table on or off.
 
 import { createCompiler } from "../../src/answers/compile.ts";
-import { TableWriter, Outcomes } from "../../src/answers/table.ts";
+import { Outcomes } from "../../src/answers/answer-table.ts";
+import { TableWriter } from "../../src/answers/table.ts";
 import { chase, lookup, replyFrom, zoneOf } from "../../src/dns/lookup.ts";
 import { createZone } from "../../src/dns/map-zone.ts";
 import { emptyReply, Rcodes, type Query, type Reply } from "../../src/dns/message.ts";

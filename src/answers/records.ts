@@ -1,8 +1,8 @@
-// Cuts an answer to what fits a client's UDP limit, as encodeReply() in dns/message.ts does (RFC 2181 §9): called by
-// the table's readers for the few answers that are too long. Records of a rotated run have one length, so where they
-// end does not depend on the turn.
+// What the table's readers do with the records of few answers: cut one to what fits a client's UDP limit, as encodeReply()
+// in dns/message.ts does (RFC 2181 §9), and count down the TTLs of one that was remembered. Records of a rotated run have
+// one length, so where they end does not depend on the turn.
 
-import { uint16 } from "../dns/message.ts";
+import { putUint32, uint16 } from "../dns/message.ts";
 
 /** What is left of a body. */
 export interface Cut {
@@ -84,5 +84,16 @@ function nameEnd(bytes: Uint8Array, start: number): number {
     if (length >= POINTER_BITS) return at + 2;
     if (length === 0) return at + 1;
     at += 1 + length;
+  }
+}
+
+/** Makes the TTLs of the records at `start` smaller by `seconds`, to 0 at least. */
+export function countDown(bytes: Uint8Array, start: number, records: number, seconds: number): void {
+  let at = start;
+  for (let left = records; left > 0; left--) {
+    const fixed = nameEnd(bytes, at);
+    const ttl = uint16(bytes, fixed + 4) * 0x1_0000 + uint16(bytes, fixed + 6);
+    putUint32(bytes, fixed + 4, Math.max(0, ttl - seconds));
+    at = fixed + RR_FIXED_BYTES + uint16(bytes, fixed + 8);
   }
 }
