@@ -321,8 +321,8 @@ function characterString(): Field {
   };
 }
 
-// RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals) as "::".
-function ipv6Text(rdata: Rdata, at: number): string {
+/** RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals) as "::". */
+export function ipv6Text(rdata: Rdata, at: number): string {
   const groups: string[] = [];
   for (let index = at; index < at + 16; index += 2) groups.push((((rdata[index] ?? 0) << 8) | (rdata[index + 1] ?? 0)).toString(16));
   let best = { start: 0, length: 1 };

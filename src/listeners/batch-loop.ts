@@ -16,6 +16,7 @@ import {
   PACKET_STRIDE,
   PACKETS,
   RECEIVE_MESSAGES,
+  RECEIVE_TIMEOUT_MS,
   RECEIVED,
   Record,
   REPLIES,
@@ -32,7 +33,6 @@ import { BATCH, CONTROL_BYTES, Messages, NAME_BYTES, sendAll, toReplyControl } f
 import { EAGAIN, EINTR, MSG_DONTWAIT, MSG_WAITFORONE, type Native } from "./native.ts";
 import { RingWriter } from "./ring.ts";
 import { defectAt, familyAt, portAt } from "./sockaddr.ts";
-import { RECEIVE_TIMEOUT_MS } from "./udp-socket.ts";
 
 /** A front over a table that wants to know when it is being read. */
 export interface ThreadFront extends Front {

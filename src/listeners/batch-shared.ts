@@ -37,6 +37,9 @@ export function failuresOf(counters: Float64Array): Float64Array {
   return counters.subarray(SEND_FAILURES, SEND_FAILURES + ERRNOS);
 }
 
+/** How long a thread waits in the kernel before it looks whether it shall stop. */
+export const RECEIVE_TIMEOUT_MS = 100;
+
 /** A whole datagram fits; of most only the first page is ever touched. The odd size spreads buffers over the cache's sets. */
 export const PACKET_BYTES = 65_535;
 export const PACKET_STRIDE: number = 65_536 + 3 * 64;

@@ -103,7 +103,7 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
     listener: (address) => createListener(address),
     async run() {
       isRun = true;
-      process.on("exit", onExit);
+      atExit(onExit);
       looking = setInterval(look, LOOK_MS).unref();
       try {
         await Promise.all(slots.map((slot) => slot.start()));
@@ -133,7 +133,7 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
     await within(misses.idle(), graceMs);
     misses.stop();
     clearInterval(looking);
-    process.off("exit", onExit);
+    atExitNoMore(onExit);
     for (const address of addresses.splice(0)) address.closeAll();
     fold.run();
   }
@@ -148,6 +148,7 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
         await opened.bind(addresses);
         addresses.push((address = opened));
         warnOfSmallBuffer(log, opened.bound, opened.receiveBufferBytes);
+        if (isRun) await engine.refresh();
       },
       get bound() {
         return address?.bound ?? { address: options.address, port: options.port };
@@ -193,6 +194,24 @@ export function batchListener(
     },
     stop: (graceMs) => listener.stop(graceMs),
   };
+}
+
+// process.exit() would wait for ever for a thread that waits in the kernel: all are told to stop. One hook for any number of
+// engines, as Node warns of many.
+const exitHooks = new Set<() => void>();
+
+function runExitHooks(): void {
+  for (const hook of exitHooks) hook();
+}
+
+function atExit(hook: () => void): void {
+  if (exitHooks.size === 0) process.on("exit", runExitHooks);
+  exitHooks.add(hook);
+}
+
+function atExitNoMore(hook: () => void): void {
+  exitHooks.delete(hook);
+  if (exitHooks.size === 0) process.off("exit", runExitHooks);
 }
 
 function formatAddress({ address, port }: ListenAddress): string {

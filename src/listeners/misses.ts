@@ -10,7 +10,7 @@ import { createCounters, dropIndex, failuresOf, LOG_WOKEN, Record, RETURN_BYTES,
 import { BATCH, CONTROL_BYTES, Messages, NAME_BYTES, sendAll } from "./messages.ts";
 import { AF_INET6, MSG_DONTWAIT, type Native } from "./native.ts";
 import { RingReader } from "./ring.ts";
-import { addressAt, familyAt, portAt } from "./sockaddr.ts";
+import { addressAt, familyAt, portAt, SOCKADDR_BYTES, SOCKADDR_IPV4_BYTES } from "./sockaddr.ts";
 
 /** Where a packet came to and its answer leaves from. */
 export interface ReplyPoint {
@@ -38,8 +38,6 @@ const RECORDS_PER_LOOK = 16;
 const HITS_DELAY_MS = 10;
 /** Answers of one call of sendmmsg, and one of the largest. */
 const OUT_BYTES = MAX_MESSAGE_BYTES + 1 + BATCH * 1280;
-const SOCKADDR_IPV4_BYTES = 16;
-const SOCKADDR_IPV6_BYTES = 28;
 
 const OVERLOAD = dropIndex("overload");
 const SOURCE_OWN = dropIndex("source_own");
@@ -117,29 +115,26 @@ export class Misses {
     if (this.#isScheduled) return;
     const endMs = performance.now() + TURN_MS;
     let isMore = true;
-    while (isMore) {
+    while (isMore && performance.now() < endMs) {
       isMore = false;
       for (const source of this.#sources.values()) {
         for (let count = 0; count < RECORDS_PER_LOOK && this.#takeMiss(source); count++) isMore ||= count === RECORDS_PER_LOOK - 1;
       }
-      if (isMore && performance.now() >= endMs) {
-        this.#replies.flush();
-        this.#isScheduled = true;
-        nextTurn(() => {
-          this.#isScheduled = false;
-          this.#drain();
-        });
-        return;
-      }
     }
     this.#replies.flush();
-    // The threads send no further message until they are told that all is taken; what came in between is taken now.
-    let isForgotten = false;
-    for (const { data, missReader } of this.#sources.values()) {
-      Atomics.store(data.control, WOKEN, 0);
-      if (!missReader.isEmpty() && Atomics.exchange(data.control, WOKEN, 1) === 0) isForgotten = true;
+    if (!isMore) {
+      // The threads send no further message until they are told that all is taken; what came in between is ours.
+      for (const { data, missReader } of this.#sources.values()) {
+        Atomics.store(data.control, WOKEN, 0);
+        if (!missReader.isEmpty() && Atomics.exchange(data.control, WOKEN, 1) === 0) isMore = true;
+      }
     }
-    if (isForgotten) this.#drain();
+    if (!isMore) return;
+    this.#isScheduled = true;
+    nextTurn(() => {
+      this.#isScheduled = false;
+      this.#drain();
+    });
   }
 
   #takeMiss({ points, missReader, missTimes }: Source): boolean {
@@ -276,7 +271,7 @@ class Replies {
     for (let byte = 0; byte < NAME_BYTES; byte++) memory[nameAt + byte] = bytes[at + byte] as number;
     for (let byte = 0; byte < CONTROL_BYTES; byte++) memory[controlAt + byte] = bytes[controlFrom + byte] as number;
     const controlBytes = bytes[at + Record.CONTROL_LENGTH - Record.NAME] as number; // at most CONTROL_BYTES
-    this.#messages.setName(index, nameAt, bytes[at] === AF_INET6 ? SOCKADDR_IPV6_BYTES : SOCKADDR_IPV4_BYTES);
+    this.#messages.setName(index, nameAt, bytes[at] === AF_INET6 ? SOCKADDR_BYTES : SOCKADDR_IPV4_BYTES);
     this.#messages.setControl(index, controlAt, controlBytes);
     this.#messages.setPayload(index, this.#nextAt, length);
     this.#nextAt += length;

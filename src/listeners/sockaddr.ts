@@ -1,17 +1,19 @@
-// Socket addresses as the kernel reads and writes them (ip(7), ipv6(7)): text in, text out, and the source policy of
-// source-policy.ts on the raw bytes, which the batch listener's threads ask for each packet.
+// Socket addresses as the kernel reads and writes them (ip(7), ipv6(7)), and the source policy of source-policy.ts on
+// the raw bytes, which the batch listener's threads ask for each packet. Also as text, for the main thread.
 //
 //   IPv4:  family 2 │ port 2 │ address 4                       16 bytes      family little-endian, port and
 //   IPv6:  family 2 │ port 2 │ flow 4 │ address 16 │ scope 4   28 bytes      addresses as on the wire
 
 import { networkInterfaces } from "node:os";
-import ipaddr from "ipaddr.js";
 import { uint16 } from "../dns/message.ts";
+import { addressToBytes } from "../dns/rdata.ts";
+import { ipv6Text } from "../dns/text.ts";
 import { AF_INET, AF_INET6, type Native } from "./native.ts";
 import type { SourceDefect } from "./source-policy.ts";
 
+/** Of the longest, struct sockaddr_in6. */
 export const SOCKADDR_BYTES = 28;
-const SOCKADDR_IPV4_BYTES = 16;
+export const SOCKADDR_IPV4_BYTES = 16;
 
 const PORT = 2;
 const IPV4 = 4;
@@ -70,11 +72,16 @@ function ipv4Defect(bytes: Uint8Array, at: number): number {
   return first === 255 && rest === 0xffffff ? BROADCAST : -1;
 }
 
+/** fe80::/10 (RFC 4291 §2.5.6): means something on one interface only. @param at of the IPv6 address itself */
+export function isLinkLocal(bytes: Uint8Array, at: number): boolean {
+  return bytes[at] === 0xfe && ((bytes[at + 1] as number) & 0xc0) === 0x80;
+}
+
 /** The address as text, in the form that node:dgram gives, but mapped IPv4 in dotted form. */
 export function addressAt(native: Native, bytes: Uint8Array, at: number): string {
   if (bytes[at] === AF_INET) return dotted(bytes, at + IPV4);
   if (isMapped(bytes, at)) return dotted(bytes, at + IPV6 + 12);
-  const text = (ipaddr.fromByteArray([...bytes.subarray(at + IPV6, at + IPV6 + 16)]) as ipaddr.IPv6).toRFC5952String();
+  const text = ipv6Text(bytes, at + IPV6);
   const scope = isLinkLocal(bytes, at + IPV6) ? readScope(bytes, at) : 0;
   return scope === 0 ? text : `${text}%${native.interfaceName(scope)}`;
 }
@@ -87,29 +94,27 @@ function readScope(bytes: Uint8Array, at: number): number {
   return (bytes[at + SCOPE] as number) | ((bytes[at + SCOPE + 1] as number) << 8) | ((bytes[at + SCOPE + 2] as number) << 16);
 }
 
-/** fe80::/10 (RFC 4291 §2.5.6): means something on one interface only. @param at of the IPv6 address itself */
-export function isLinkLocal(bytes: Uint8Array, at: number): boolean {
-  return bytes[at] === 0xfe && ((bytes[at + 1] as number) & 0xc0) === 0x80;
-}
-
-/** Writes an address and port; returns how long it is. */
+/** Writes an address, which may end in a zone as in fe80::1%eth0, and a port; returns how long it is. */
 export function putAddress(bytes: Uint8Array, address: string, port: number): number {
-  const parsed = ipaddr.parse(address);
+  const [plain = "", zone] = address.split("%");
+  const wire = addressToBytes(plain);
+  if (wire === undefined) throw new TypeError(`not an IP address: ${address}`);
   bytes.fill(0, 0, SOCKADDR_BYTES);
   bytes[PORT] = port >> 8;
   bytes[PORT + 1] = port & 0xff;
-  if (parsed instanceof ipaddr.IPv4) {
+  if (wire.length === 4) {
     bytes[0] = AF_INET;
-    bytes.set(parsed.toByteArray(), IPV4);
+    bytes.set(wire, IPV4);
     return SOCKADDR_IPV4_BYTES;
   }
   bytes[0] = AF_INET6;
-  bytes.set(parsed.toByteArray(), IPV6);
-  new DataView(bytes.buffer, bytes.byteOffset).setUint32(SCOPE, scopeOf(parsed.zoneId), true);
+  bytes.set(wire, IPV6);
+  const scope = scopeOf(zone);
+  for (let index = 0; index < 4; index++) bytes[SCOPE + index] = scope >>> (8 * index);
   return SOCKADDR_BYTES;
 }
 
-// A zone as in fe80::1%eth0, or its number; 0 where there is no such interface: bind() then says what it thinks of that.
+// An interface's name or number; 0 where there is no such interface: bind() then says what it thinks of that.
 function scopeOf(zone: string | undefined): number {
   if (zone === undefined) return 0;
   if (/^\d+$/.test(zone)) return Number(zone);

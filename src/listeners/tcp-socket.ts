@@ -5,8 +5,7 @@ import { fstatSync } from "node:fs";
 import type { ListenAddress } from "./listener.ts";
 import { AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_STREAM, type Native } from "./native.ts";
 import { BACKLOG } from "./tcp.ts";
-import { portAt, SOCKADDR_BYTES } from "./sockaddr.ts";
-import { addressAt, putAddress } from "./socket-text.ts";
+import { addressAt, portAt, putAddress, SOCKADDR_BYTES } from "./sockaddr.ts";
 
 export interface TcpSocket {
   readonly fd: number;

@@ -7,10 +7,19 @@ import type { Log } from "../log.ts";
 import type { SharedFront } from "../front.ts";
 import { startWorker } from "../threads.ts";
 import type { Fold } from "./batch-metrics.ts";
-import { createThreadData, HEARTBEAT, Signals, STOP, type Signal, type ThreadData, type ThreadSocket } from "./batch-shared.ts";
+import {
+  createThreadData,
+  HEARTBEAT,
+  RECEIVE_TIMEOUT_MS,
+  Signals,
+  STOP,
+  type Signal,
+  type ThreadData,
+  type ThreadSocket,
+} from "./batch-shared.ts";
 import { within } from "./bind.ts";
 import type { Handover, Misses, ReplyPoint } from "./misses.ts";
-import { RECEIVE_TIMEOUT_MS, type UdpSocket } from "./udp-socket.ts";
+import type { UdpSocket } from "./udp-socket.ts";
 
 /** An address that the thread serves. */
 export interface Served extends ReplyPoint {

@@ -2,8 +2,10 @@
 // SO_REUSEPORT, yet an address that somebody else has is refused. See socket(7), udp(7), ipv6(7).
 
 import { addressAt, portAt, putAddress, SOCKADDR_BYTES } from "./sockaddr.ts";
+
 import { AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM, type Native } from "./native.ts";
 import type { ListenAddress } from "./listener.ts";
+import { RECEIVE_TIMEOUT_MS } from "./batch-shared.ts";
 import { RECEIVE_BUFFER_BYTES } from "./receive-buffer.ts";
 
 export interface UdpSocket {
@@ -27,8 +29,6 @@ const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const IPV6_RECVPKTINFO = 49;
 
-/** How long a thread waits in the kernel before it looks whether it shall stop. */
-export const RECEIVE_TIMEOUT_MS = 100;
 /** A send buffer that stays full this long is an interface that takes nothing: its replies are dropped. */
 const SEND_TIMEOUT_MS = 20;
 
