@@ -2,6 +2,7 @@
 // table's bytes are the chain's bytes by construction.
 
 import {
+  COMPRESSIBLE,
   uint16,
   emptyReply,
   encodeReply,
@@ -10,6 +11,7 @@ import {
   putUint16,
   Rcodes,
   type Client,
+  type NameLayout,
   type Query,
   type Reply,
 } from "../dns/message.ts";
@@ -28,6 +30,7 @@ export interface Encoder {
 const NOBODY: Client = { address: "", port: 0, family: 4, localAddress: "", localPort: 0, transport: "tcp" };
 const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
 const POINTER_BITS = 0xc0;
+const MAX_POINTER = 0x3fff;
 
 /** An encoder with a buffer of its own: one message is being encoded at a time. */
 export function createEncoder(): Encoder {
@@ -49,7 +52,7 @@ export function createEncoder(): Encoder {
       const { start, end } = encode(name, type, reply);
       if (end - start > MAX_BODY_BYTES) return undefined;
       const answerCount = uint16(message, 6);
-      const run = rotates.has(type) ? findRun(message, start, answerCount, type) : NO_RUN;
+      const run = rotates.has(type) ? findRun(message, start, end, answerCount, type) : NO_RUN;
       if (run === undefined) return undefined;
       return {
         type,
@@ -79,23 +82,30 @@ interface Run {
   readonly count: number;
   readonly size: number;
 }
+const NO_NAMES: NameLayout = { skip: 0, names: 0 };
 const NO_RUN: Run = { at: 0, count: 0, size: 0 };
 
-// Where the records of `type` stand in the answer section; undefined if they are not of one length side by side.
-function findRun(message: Uint8Array, start: number, answerCount: number, type: RRType): Run | undefined {
+// Where the records of `type` stand in the answer section; undefined if they can't change places: they are not of one
+// length side by side, or a name is compressed with one in them.
+function findRun(message: Uint8Array, start: number, end: number, answerCount: number, type: RRType): Run | undefined {
   let at = start;
   let run = NO_RUN;
-  for (let index = 0; index < answerCount; index++) {
-    const fixed = skipName(message, at, []);
+  const pointers: number[] = [];
+  for (let index = 0; at < end; index++) {
+    const fixed = skipName(message, at, pointers);
     const next = fixed + RR_FIXED_BYTES + uint16(message, fixed + 8);
-    if (uint16(message, fixed) === type) {
+    const { skip, names } = COMPRESSIBLE.get(uint16(message, fixed)) ?? NO_NAMES;
+    for (let left = names, name = fixed + RR_FIXED_BYTES + skip; left > 0; left--) name = skipName(message, name, pointers);
+    if (index < answerCount && uint16(message, fixed) === type) {
       if (run.count === 0) run = { at, count: 1, size: next - at };
       else if (next - at === run.size && at === run.at + run.count * run.size) run = { ...run, count: run.count + 1 };
       else return undefined;
     }
     at = next;
   }
-  return run;
+  const last = run.at + run.count * run.size;
+  const isPointedTo = pointers.map((pointer) => uint16(message, pointer) & MAX_POINTER).some((target) => target >= run.at && target < last);
+  return isPointedTo ? undefined : run;
 }
 
 // The SOA's names below the apex compress with a question that shares the label right below it.
