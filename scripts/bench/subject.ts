@@ -40,7 +40,7 @@ const LONGEST_ORDER_MS = 60_000;
 /** A message with ten thousand Services takes long to copy. */
 const CHANGES_AT_ONCE = 500;
 
-export async function startSubject({ port, lines = "", kubernetes = "", cpu }: SubjectOptions): Promise<Subject> {
+export async function startSubject({ port, lines = "", kubernetes = "reasons fixed", cpu }: SubjectOptions): Promise<Subject> {
   const corefile = `.:${port} {
   errors
   ${lines}
