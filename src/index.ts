@@ -31,6 +31,8 @@ export interface StartOptions {
   readonly port?: number;
   /** Where a block without `bind` listens (`127.0.0.1`). */
   readonly address?: string;
+  /** `auto`: threads of their own where this system can have them, for load; `portable` (the default): this program's thread. */
+  readonly listeners?: "auto" | "portable";
   /** Reject if a manifest is wrong, instead of serving the rest. */
   readonly strict?: boolean;
   /** Plugins of your own, for directives in `corefile`; they meet a query before ndots' own. See `ndots/plugin`. */
@@ -83,6 +85,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     port,
     address: options.address ?? "127.0.0.1",
     embedded: true,
+    listeners: options.listeners ?? "portable",
     strict: options.strict ?? false,
     env: process.env,
     ...(options.plugins !== undefined && { plugins: options.plugins }),

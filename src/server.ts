@@ -9,13 +9,10 @@ import { formatName } from "./dns/name.ts";
 import { Exchange } from "./dns/question.ts";
 import { FindingsError, formatFinding, type Finding } from "./errors.ts";
 import { createHttpServers, type HttpServers } from "./http.ts";
-import { bindPair } from "./listeners/bind.ts";
-import { tcpConnectionCap } from "./listeners/descriptors.ts";
-import type { ListenAddress, Listener } from "./listeners/listener.ts";
-import { tcpListener } from "./listeners/tcp.ts";
-import { udpListener } from "./listeners/udp.ts";
+import type { ListenAddress } from "./listeners/listener.ts";
+import { createListening } from "./listening.ts";
 import type { Log } from "./log.ts";
-import { createMetrics, createServerMetrics, type Metrics } from "./metrics.ts";
+import { createMetrics, createServerMetrics } from "./metrics.ts";
 import { readVersion } from "./version.ts";
 import type { Plugin } from "./plugin.ts";
 import { plugins } from "./plugins/index.ts";
@@ -85,13 +82,18 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   };
 
   const stopping = new AbortController();
-  const listeners: Listener[] = [];
   const groups = createGroups(setup, metrics, createServerMetrics(metrics, { version: readVersion(), revision: "" }), log);
+  const threads = Math.max(1, ...instancesOf(setup.blocks).map((instance) => instance.threads ?? 1));
+  const listening = await createListening({ groups, path: options.listeners ?? "portable", threads, log, metrics });
+  setup.life.standingStill = listening.standingStill;
   try {
-    setup.life.addresses = await listen(groups, listeners, metrics, log);
+    setup.life.addresses = await listening.open();
+    const running = listening.run(); // threads start while the sources are read
+    running.catch(() => undefined); // told below
     await http.start();
     for (const instance of instancesOf(setup.blocks)) await instance.start?.();
     await setup.registries.run(stopping.signal);
+    await running;
     if (options.table !== "off") for (const { compiler } of groups) compiler.start();
     const errors = foundAtStart.filter((finding) => finding.severity === "error");
     if (options.strict && errors.length > 0) throw new FindingsError("NDOTS_ERR_MANIFEST", errors);
@@ -113,7 +115,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       const heapMiB = Math.round(getHeapStatistics().heap_size_limit / MIB);
       const tableMiB = Math.round(groups.reduce((sum, { table }) => sum + table.bytes, 0) / MIB);
       return [
-        `listening on ${where.join(", ")} for UDP and TCP (portable listeners: node:dgram, node:net)`,
+        `listening on ${where.join(", ")} for UDP and TCP: ${listening.describe()}`,
         `memory: at most ${heapMiB} MiB of JavaScript heap (--max-old-space-size sets it), ${tableMiB} MiB of answer table beside it`,
       ];
     },
@@ -144,19 +146,19 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       log.plugin("health").info(`Going into lameduck mode for ${formatGoDuration(lameduckMs)}`);
     }
     const startedMs = performance.now();
-    await delay(leastMs);
-    for (let seen = -1, quietSinceMs = startedMs; ; await delay(LOOK_MS)) {
-      const nowMs = performance.now();
-      const received = listeners.reduce((sum, listener) => sum + listener.received, 0);
-      if (received !== seen) quietSinceMs = nowMs;
-      seen = received;
-      if (nowMs - quietSinceMs >= QUIET_MS || nowMs - startedMs >= mostMs) return;
+    let quietSinceMs = startedMs;
+    let seen = listening.received;
+    for (let nowMs = startedMs; nowMs - startedMs < leastMs || (nowMs - startedMs < mostMs && nowMs - quietSinceMs < QUIET_MS);) {
+      await delay(LOOK_MS);
+      nowMs = performance.now();
+      if (listening.received !== seen) quietSinceMs = nowMs;
+      seen = listening.received;
     }
   }
 
   async function close(): Promise<void> {
     setup.life.stopping = setup.life.draining = true;
-    await Promise.all(listeners.map((listener) => listener.stop(GRACE_MS)));
+    await listening.stop(GRACE_MS);
     for (const { compiler } of groups) compiler.stop();
     stopping.abort();
     await setup.registries.ended().catch((error: unknown) => log.error(String(error)));
@@ -183,22 +185,6 @@ export async function checkConfiguration(options: Omit<ServerOptions, "strict">)
 
 function withOwn(more: readonly Plugin<unknown>[] = []): ReadonlyMap<string, Plugin<unknown>> {
   return new Map([...more.map((plugin) => [plugin.name, plugin] as const), ...plugins]);
-}
-
-async function listen(groups: readonly Group[], listeners: Listener[], metrics: Metrics, log: Log): Promise<ListenAddress[]> {
-  const bound: ListenAddress[] = [];
-  const limits = { connections: tcpConnectionCap() };
-  for (const { addresses, responder } of groups) {
-    for (const address of addresses) {
-      const { udp, tcp } = await bindPair(address, {
-        udp: (at) => udpListener({ ...at, responder, log, metrics }),
-        tcp: (at) => tcpListener({ ...at, responder, log, metrics, limits }),
-      });
-      listeners.push(udp, tcp);
-      bound.push(udp.bound);
-    }
-  }
-  return bound;
 }
 
 function tell(log: Log, finding: Finding): void {

@@ -1,10 +1,12 @@
-// The server under test: ours on the fixture, with the answer table and without it, or the one that NDOTS_SUBJECT names.
+// The server under test: ours on the fixture, with the answer table and without it, on the main thread and with threads
+// that listen; or the one that NDOTS_SUBJECT names.
 // Every question goes over a real socket.
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { silentLog } from "../../src/log.ts";
 import { createServer } from "../../src/server.ts";
+import { built } from "../helpers/built.ts";
 import { tcpConnection, udpAsk, type Target } from "../helpers/dns-client.ts";
 
 /** One way to a server that serves the fixture. */
@@ -32,8 +34,9 @@ export async function startSubject(edit: (corefile: string) => string = (text) =
     const target = targetOf(elsewhere);
     return { ways: waysTo(target, "NDOTS_SUBJECT", ["udp", "tcp"]), [Symbol.asyncDispose]: () => Promise.resolve() };
   }
-  const start = (table: "on" | "off"): ReturnType<typeof createServer> =>
-    createServer({
+  const { createServer: createBuilt } = await built<typeof import("../../src/server.ts")>("server");
+  const start = (create: typeof createServer, table: "on" | "off", listeners: "auto" | "portable"): ReturnType<typeof createServer> =>
+    create({
       corefile: edit(readFileSync(corefile, "utf8")),
       file: corefile,
       port: 0,
@@ -43,11 +46,21 @@ export async function startSubject(edit: (corefile: string) => string = (text) =
       env: {},
       log: silentLog,
       table,
+      listeners,
     });
-  const servers = [await start("on"), await start("off")] as const;
-  const [withTable, withoutTable] = servers.map((server) => server.addresses[0] as Target) as [Target, Target];
+  const servers = await Promise.all([
+    start(createServer, "on", "portable"),
+    start(createServer, "off", "portable"),
+    start(createBuilt, "on", "auto"),
+  ]);
+  await Promise.all(servers.map((server) => server.settled()));
+  const [withTable, withoutTable, threads] = servers.map((server) => server.addresses[0] as Target) as [Target, Target, Target];
   return {
-    ways: [...waysTo(withTable, "table", ["udp", "tcp"]), ...waysTo(withoutTable, "chain", ["udp"])],
+    ways: [
+      ...waysTo(withTable, "table", ["udp", "tcp"]),
+      ...waysTo(withoutTable, "chain", ["udp"]),
+      ...waysTo(threads, "threads", ["udp", "tcp"]),
+    ],
     async [Symbol.asyncDispose]() {
       await Promise.all(servers.map((server) => server.stop("now")));
     },
