@@ -1,7 +1,7 @@
 // One TCP connection: cuts its input into messages, has them answered, writes the answers as they come. Made by tcp.ts.
 //
 //   input:   …answered│at  next message, perhaps not whole  end│room│      buffer: a chunk as received, or a copy that grew
-//   output:  io.out [length answer][length answer]…  → one write            promised answers: a write each
+//   output:  io.out [length answer][length answer]…  → one write            promised answers: a write for a turn's
 //
 // Input waits while the client has too much unanswered or untaken, so that a client bounds its own cost.
 
@@ -263,10 +263,18 @@ export class TcpConnection {
       const framed = Buffer.allocUnsafe(LENGTH_BYTES + bytes.length);
       framed.writeUInt16BE(bytes.length, 0);
       framed.set(bytes, LENGTH_BYTES);
+      this.#gather();
       this.#write(framed);
     }
     this.idleSinceMs = this.#service.now();
     this.#proceed();
+  }
+
+  // What becomes known in one turn leaves in one piece.
+  #gather(): void {
+    if (this.#socket.writableCorked > 0) return;
+    this.#socket.cork();
+    process.nextTick(() => this.#socket.uncork());
   }
 
   // Writes the answers that stand in io.out.
