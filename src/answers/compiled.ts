@@ -14,6 +14,8 @@ export interface CompiledAnswer {
   /** 0 or 1: nothing to rotate. */
   readonly rotateCount: number;
   readonly rotateSize: number;
+  /** `body` is the beginning of an answer that is too long: more than fits any UDP answer. Not with `rotateCount` above 1. */
+  readonly isBeginning?: true;
   /** Of an answer that was remembered: its TTLs are counted down. */
   readonly kept?: Kept;
 }

@@ -21,7 +21,7 @@ import { MAX_BODY_BYTES } from "./memory.ts";
 import type { CompiledAnswer, CompiledZone } from "./compiled.ts";
 
 export interface Encoder {
-  /** Undefined where only the chain can answer: not NOERROR, too long, or records of unequal length to rotate. */
+  /** Undefined where only the chain can answer: not NOERROR, records that can't be rotated, or too many to. */
   answer(name: Name, type: RRType, reply: Reply, rotates: ReadonlySet<RRType>): CompiledAnswer | undefined;
   /** A zone's SOA as it stands behind a question for the apex. */
   soa(apex: Name, soa: RecordSet): Pick<CompiledZone, "soa" | "soaPointers" | "soaLabels">;
@@ -31,6 +31,8 @@ const NOBODY: Client = { address: "", port: 0, family: 4, localAddress: "", loca
 const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
 const POINTER_BITS = 0xc0;
 const MAX_POINTER = 0x3fff;
+/** No UDP answer is longer (`bufsize`). */
+const MAX_UDP_BYTES = 4096;
 
 /** An encoder with a buffer of its own: one message is being encoded at a time. */
 export function createEncoder(): Encoder {
@@ -50,16 +52,17 @@ export function createEncoder(): Encoder {
     answer(name, type, reply, rotates) {
       if (reply.rcode !== Rcodes.NOERROR || reply.authority.length > 0) return undefined;
       const { start, end } = encode(name, type, reply);
-      if (end - start > MAX_BODY_BYTES) return undefined;
       const answerCount = uint16(message, 6);
       const run = rotates.has(type) ? findRun(message, start, end, answerCount, type) : NO_RUN;
-      if (run === undefined) return undefined;
+      const isLong = end - start > MAX_BODY_BYTES;
+      if (run === undefined || (isLong && run.count > 1)) return undefined;
       return {
         type,
         answerCount,
         authorityCount: 0,
         additionalCount: uint16(message, 10),
-        body: message.slice(start, end),
+        body: message.slice(start, isLong ? recordEndBehind(message, start, MAX_UDP_BYTES) : end),
+        ...(isLong && { isBeginning: true }),
         rotateAt: run.count === 0 ? 0 : run.at - start,
         rotateCount: run.count,
         rotateSize: run.size,
@@ -75,6 +78,15 @@ export function createEncoder(): Encoder {
       return { soa: bytes, soaPointers: pointers, soaLabels: labelsRightBelow(apex, soa) };
     },
   };
+}
+
+function recordEndBehind(message: Uint8Array, start: number, bytes: number): number {
+  let at = start;
+  while (at <= start + bytes) {
+    const fixed = skipName(message, at, []);
+    at = fixed + RR_FIXED_BYTES + uint16(message, fixed + 8);
+  }
+  return at;
 }
 
 interface Run {

@@ -27,7 +27,7 @@ export const CHUNK_BYTES: number = 4 * 1024 * 1024;
 export const CHUNK_SHIFT = 18;
 export const UNIT_MASK: number = CHUNK_BYTES / UNIT_BYTES - 1;
 export const FIRST_SLOTS = 1024;
-/** Answers longer than this are left to the chain: they fit no UDP packet, and an entry must fit a chunk. */
+/** Of longer answers the table has the beginning, for UDP: an entry must fit a chunk, and is written anew on each change. */
 export const MAX_BODY_BYTES: number = 16 * 1024;
 
 /** What a slot holds when it holds no unit: never used, or used and empty again. */
@@ -58,12 +58,16 @@ export const ENTRY_ASK_CHAIN = 1;
 export const ENTRY_OPEN_BELOW = 2;
 export const ENTRY_PARTIAL = 4;
 
-// What an answer that was remembered has in front of its body: two words (answers/table.ts). Its bits, the rcode above:
-export const KEPT_HEAD_BYTES = 8;
-export const KEPT = 1;
-export const KEPT_AUTHORITATIVE = 2;
-export const KEPT_RECURSION_AVAILABLE = 4;
-export const KEPT_RCODE_SHIFT = 4;
+// Bits of an answer's flags. Above those for a remembered one stands its rcode.
+export const ANSWER_REMEMBERED = 1;
+export const ANSWER_AUTHORITATIVE = 2;
+export const ANSWER_RECURSION_AVAILABLE = 4;
+/** Only the beginning of the body is here, more than fits any UDP answer. */
+export const ANSWER_BEGINNING = 8;
+export const ANSWER_RCODE_SHIFT = 4;
+
+/** What stands in front of a remembered body. */
+export const REMEMBERED_HEAD_BYTES = 8;
 
 // Bits of a zone's flags.
 export const ZONE_COMPLETE = 1;

@@ -9,6 +9,11 @@ import { RRTypes } from "../dns/records.ts";
 import { Outcomes, type AnswerTable, type Hit, type Outcome } from "./answer-table.ts";
 import { copy, copyRotated, isEqual } from "./bytes.ts";
 import {
+  ANSWER_AUTHORITATIVE,
+  ANSWER_BEGINNING,
+  ANSWER_RCODE_SHIFT,
+  ANSWER_RECURSION_AVAILABLE,
+  ANSWER_REMEMBERED,
   CHUNK_SHIFT,
   DELETED,
   ENTRY_ASK_CHAIN,
@@ -17,24 +22,21 @@ import {
   EPOCH,
   FREE,
   HEAD_BYTES,
-  KEPT_AUTHORITATIVE,
-  KEPT_HEAD_BYTES,
-  KEPT_RCODE_SHIFT,
-  KEPT_RECURSION_AVAILABLE,
-  mix,
-  READER_WORDS,
   READERS,
+  READER_WORDS,
   REASONS,
+  REMEMBERED_HEAD_BYTES,
   SEED,
   SLOTS,
-  step,
   TableMemory,
   UNIT_BYTES,
   UNIT_MASK,
+  ZONES,
   ZONE_COMPLETE,
   ZONE_HAS_SOA,
   ZONE_NAMES_NEAREST,
-  ZONES,
+  mix,
+  step,
   type Grown,
   type SharedTable,
 } from "./memory.ts";
@@ -141,12 +143,13 @@ export class TableReader implements AnswerTable {
     const last = words[answerAt + 3] as number;
     let authority = (last >>> 16) & 0xff;
     let flags: number = Flags.AA;
-    const kept = last >>> 24;
-    if (kept !== 0) {
+    const bits = last >>> 24;
+    const isRemembered = (bits & ANSWER_REMEMBERED) !== 0;
+    if (isRemembered) {
       if (io.receivedAtMs >= (words[answerAt + 5] as number) * 1000) return Outcomes.ASK_CHAIN;
-      start += KEPT_HEAD_BYTES;
-      length -= KEPT_HEAD_BYTES;
-      flags = keptFlags(kept);
+      start += REMEMBERED_HEAD_BYTES;
+      length -= REMEMBERED_HEAD_BYTES;
+      flags = rememberedFlags(bits);
     }
     const room = limit - bodyAt - (io.edns ? OPT_BYTES : 0);
     if (length > room) {
@@ -154,7 +157,7 @@ export class TableReader implements AnswerTable {
       cutBody(bytes, start, bodyAt, room, answers, authority, additional, cut);
       ({ length, answers, authority, additional } = cut);
       if (cut.truncated) flags |= Flags.TC;
-    }
+    } else if ((bits & ANSWER_BEGINNING) !== 0) return Outcomes.ASK_CHAIN;
     const rotateCount = last & 0xffff;
     const view = this.#memory.views[unit >>> CHUNK_SHIFT] as DataView;
     const out = this.#viewOf(io.out);
@@ -164,8 +167,10 @@ export class TableReader implements AnswerTable {
       this.#turn = (this.#turn + 1) & 0x3fffffff;
       copyRotated(view, start, out, to, length, rotate & 0xffff, rotate >>> 16, rotateCount, this.#turn % rotateCount);
     } else copy(view, start, out, to, length);
-    if (kept !== 0)
-      countDown(io.out, to, answers + authority + additional, Math.floor(io.receivedAtMs / 1000) - (words[answerAt + 4] as number));
+    if (isRemembered) {
+      const age = Math.floor(io.receivedAtMs / 1000) - (words[answerAt + 4] as number);
+      countDown(io.out, to, answers + authority + additional, age);
+    }
     this.#finish(io, hit, flags, answers, authority, additional, bodyAt + length, limit, udpSize, 0);
     return Outcomes.HIT;
   }
@@ -332,10 +337,10 @@ function limitOf(io: Exchange, udpSize: number): number {
   return asked > MIN_UDP_BYTES ? asked : MIN_UDP_BYTES;
 }
 
-function keptFlags(kept: number): number {
-  const aa = (kept & KEPT_AUTHORITATIVE) === 0 ? 0 : Flags.AA;
-  const ra = (kept & KEPT_RECURSION_AVAILABLE) === 0 ? 0 : Flags.RA;
-  return aa | ra | (kept >>> KEPT_RCODE_SHIFT);
+function rememberedFlags(bits: number): number {
+  const aa = (bits & ANSWER_AUTHORITATIVE) === 0 ? 0 : Flags.AA;
+  const ra = (bits & ANSWER_RECURSION_AVAILABLE) === 0 ? 0 : Flags.RA;
+  return aa | ra | (bits >>> ANSWER_RCODE_SHIFT);
 }
 
 // True if the label that ends `below` bytes into the question's name is the one at `from` in `bytes` (length byte included).

@@ -7,14 +7,15 @@
 //
 //     entry   │ hash │ flags 8, name length 8, reason below 8, reason 8 │ zone 16, block 16 │ units 24, answers 8 │
 //             │ name… │ answer │ answer │ …
-//     answer  │ type 16, body length 16 │ answers 16, additional 16 │ rotate at 16, size 16 │ count 16, authority 8, kept 8 │ body…
+//     answer  │ type 16, body length 16 │ answers 16, additional 16 │ rotate at 16, size 16 │ count 16, authority 8, flags 8 │ body…
 //     zone    │ flags 8, apex 8, pointers 8 │ UDP size │ SOA length 16, labels length 16 │ units │ SOA… pointers… labels…
 //     reason  │ length │ – │ – │ units │ the EDE option as it stands in an OPT record…
 //
 //   body     everything behind the question: its compression pointers are right because the entry's name is the
 //            question's. `rotate…` say where `count` equally long records stand that round robin may rotate.
-//   kept     0: as compiled. Else the answer was remembered, with the rcode, AA and RA of these bits, and its body begins with
-//            two words more: when it was stored and until when it may be told, in seconds of the listeners' clock.
+//   flags    of an answer that was remembered have its rcode, AA and RA, and two words stand in front of the body: when it
+//            was stored and until when it may be told, in seconds of the listeners' clock. Of one that is too long for UDP in
+//            any case, the body is the beginning.
 //   zone     one negative answer (SOA), appended when answering, so that a new serial rewrites one small entry.
 //
 // A missing name is answered from its closest encloser: the entry knows the zone, and why a name right below it does
@@ -39,6 +40,11 @@ import type { Name } from "../dns/name.ts";
 import { Arena, SIZE_BITS } from "./arena.ts";
 import type { CompiledAnswer, CompiledName, CompiledZone, Kept } from "./compiled.ts";
 import {
+  ANSWER_AUTHORITATIVE,
+  ANSWER_BEGINNING,
+  ANSWER_RCODE_SHIFT,
+  ANSWER_RECURSION_AVAILABLE,
+  ANSWER_REMEMBERED,
   CHUNK_SHIFT,
   DELETED,
   ENTRY_ASK_CHAIN,
@@ -46,22 +52,18 @@ import {
   ENTRY_PARTIAL,
   FIRST_SLOTS,
   FREE,
-  hashOf,
   HEAD_BYTES,
-  KEPT,
-  KEPT_AUTHORITATIVE,
-  KEPT_HEAD_BYTES,
-  KEPT_RCODE_SHIFT,
-  KEPT_RECURSION_AVAILABLE,
   MAX_REASONS,
   REASONS,
+  REMEMBERED_HEAD_BYTES,
   SEED,
   TableMemory,
   UNIT_MASK,
+  ZONES,
   ZONE_COMPLETE,
   ZONE_HAS_SOA,
   ZONE_NAMES_NEAREST,
-  ZONES,
+  hashOf,
   type SharedTable,
 } from "./memory.ts";
 import { TableReader } from "./reader.ts";
@@ -109,11 +111,12 @@ export class TableWriter {
   put(name: Name, compiled: CompiledName): void {
     const wire = Buffer.from(name, "latin1");
     const hash = hashOf(wire, this.#seed);
-    let flags = compiled.askChain ? ENTRY_ASK_CHAIN : 0;
+    const answers = compiled.answers.length > MAX_ANSWERS ? [] : compiled.answers;
+    let flags = compiled.askChain || answers !== compiled.answers ? ENTRY_ASK_CHAIN : 0;
     if (compiled.openBelow) flags |= ENTRY_OPEN_BELOW;
     if (compiled.partial) flags |= ENTRY_PARTIAL;
     const bits = flags | (this.#reasonOf(compiled.reasonBelow) << 16) | (this.#reasonOf(compiled.reason) << 24);
-    this.#publish(wire, hash, this.#write(wire, hash, bits, compiled.zone | (compiled.block << 16), compiled.answers, []));
+    this.#publish(wire, hash, this.#write(wire, hash, bits, compiled.zone | (compiled.block << 16), answers, []));
   }
 
   /**
@@ -135,7 +138,7 @@ export class TableWriter {
       from = words[at + 2] as number;
       others = this.#answersOf(old).filter((other) => ((other[0] as number) & 0xffff) !== answer.type && !isOver(other, answer.kept));
     }
-    this.#publish(wire, hash, this.#write(wire, hash, bits, from, [answer], others));
+    this.#publish(wire, hash, this.#write(wire, hash, bits, from, [answer], others.slice(0, MAX_ANSWERS - 1)));
   }
 
   /** Takes a name out; nothing happens if it has no entry. */
@@ -211,7 +214,7 @@ export class TableWriter {
       words[at] = type | (sizeOf(answer) << 16);
       words[at + 1] = answerCount | (additionalCount << 16);
       words[at + 2] = rotateAt | (rotateSize << 16);
-      words[at + 3] = rotateCount | (authorityCount << 16) | (kept === undefined ? 0 : keptBits(kept) << 24);
+      words[at + 3] = rotateCount | (authorityCount << 16) | (flagsOf(answer) << 24);
       if (kept !== undefined) {
         words[at + 4] = kept.storedAt;
         words[at + 5] = kept.deadline;
@@ -319,22 +322,25 @@ export class TableWriter {
 }
 
 const NAME_LENGTH_MASK = 0xff00;
+/** Types at one name: 1 MiB, so that an entry fits a chunk. */
+const MAX_ANSWERS = 64;
 
 function aligned(bytes: number): number {
   return (bytes + 3) & ~3;
 }
 
 function sizeOf({ body, kept }: CompiledAnswer): number {
-  return kept === undefined ? body.length : KEPT_HEAD_BYTES + body.length;
+  return kept === undefined ? body.length : REMEMBERED_HEAD_BYTES + body.length;
 }
 
-function keptBits({ rcode, authoritative, recursionAvailable }: Kept): number {
-  return (
-    KEPT | (authoritative ? KEPT_AUTHORITATIVE : 0) | (recursionAvailable ? KEPT_RECURSION_AVAILABLE : 0) | (rcode << KEPT_RCODE_SHIFT)
-  );
+function flagsOf({ kept, isBeginning }: CompiledAnswer): number {
+  if (kept === undefined) return isBeginning === true ? ANSWER_BEGINNING : 0;
+  const { rcode, authoritative, recursionAvailable } = kept;
+  const bits = (authoritative ? ANSWER_AUTHORITATIVE : 0) | (recursionAvailable ? ANSWER_RECURSION_AVAILABLE : 0);
+  return ANSWER_REMEMBERED | bits | (rcode << ANSWER_RCODE_SHIFT);
 }
 
 // Whether an answer in an entry was remembered and is too old to be told when `kept` is stored.
 function isOver(answer: Int32Array, kept: Kept | undefined): boolean {
-  return kept !== undefined && (answer[3] as number) >>> 24 !== 0 && (answer[5] as number) <= kept.storedAt;
+  return kept !== undefined && ((answer[3] as number) & (ANSWER_REMEMBERED << 24)) !== 0 && (answer[5] as number) <= kept.storedAt;
 }

@@ -164,6 +164,8 @@ const ZONE: Zone = createZone({
       ...Array.from({ length: 30 }, (_, n) => `n${n}.example.org. 30 A 192.0.2.${n}`),
       ...Array.from({ length: 30 }, (_, n) => `n${n}.example.org. 30 AAAA 2001:db8::${n + 1}`),
       ...Array.from({ length: 9 }, (_, n) => `example.org. 30 MX ${n} n${n}.example.org.`),
+      ...Array.from({ length: 700 }, (_, n) => `huge.example.org. 30 SRV 0 3 80 pod-${n}.huge.example.org.`),
+      ...Array.from({ length: 700 }, (_, n) => `pod-${n}.huge.example.org. 30 A 10.0.${n >> 8}.${n & 255}`),
       ...Array.from({ length: 9 }, (_, n) => `n3.example.org. 30 TXT "${"text ".repeat(12)} ${n}"`),
     ].join("\n"),
   ),
@@ -212,6 +214,7 @@ describe("answers that don't fit the client's UDP size", () => {
     ["_http._tcp.example.org", "SRV"],
     ["example.org", "MX"],
     ["n3.example.org", "TXT"],
+    ["huge.example.org", "SRV"], // 44 KiB: the table has the beginning
   ] as const;
 
   it("are cut where the chain's encoder cuts them, at any size", async () => {
@@ -219,11 +222,17 @@ describe("answers that don't fit the client's UDP size", () => {
     for (const [name, type] of questions) {
       const reply = replyTo(name, RRTypes[type]);
       expect(fromTable(reader, query({ name, type })), `${name} ${type}`).to.equal(fromChain(reply, { name, type }));
-      for (let udpSize = 512; udpSize < 2600; udpSize++) {
+      for (let udpSize = 512; udpSize <= 4096; udpSize += 1 + (udpSize >> 9)) {
         const asked = { name, type, edns: { udpSize } };
         expect(fromTable(reader, query(asked)), `${name} ${type} ${udpSize}`).to.equal(fromChain(reply, asked));
       }
     }
+  });
+
+  it("are the chain's over TCP where the table has their beginning only", async () => {
+    const io = exchangeOf(query({ name: "huge.example.org", type: "SRV" }), "tcp");
+    readQuestion(io);
+    expect((await tableOf(ZONE)).answer(io, createHit())).to.equal(Outcomes.ASK_CHAIN);
   });
 
   it("are rotated first: each is the cut of one rotation, and every rotation comes", async () => {

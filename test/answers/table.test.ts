@@ -124,6 +124,17 @@ describe("answer table", () => {
     expect(rounds.slice(0, 3)).to.deep.equal(rounds.slice(3));
   });
 
+  it("leaves a name of more types than an entry can hold to the chain", () => {
+    const table = newTable();
+    const [answer] = compiled(new Uint8Array(16_000)).answers;
+    if (answer === undefined) throw new Error("no answer");
+    const answers = Array.from({ length: 300 }, (_, type) => ({ ...answer, type: type + 1 }));
+    table.put(parseName("web.example.org"), { ...compiled(answer.body), answers });
+    expect(bodyOf(table, "web.example.org")).to.equal(undefined);
+    table.put(parseName("web.example.org"), { ...compiled(answer.body), answers: answers.slice(0, 64) });
+    expect(bodyOf(table, "web.example.org")).to.not.equal(undefined);
+  });
+
   it("asks the chain about names that nothing encloses", () => {
     expect(bodyOf(newTable(), "web.example.org")).to.equal(undefined);
   });
