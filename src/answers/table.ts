@@ -68,8 +68,6 @@ import {
 } from "./memory.ts";
 import { TableReader } from "./reader.ts";
 
-export { createHit, Outcomes, type AnswerTable, type Hit, type Outcome } from "./answer-table.ts";
-
 /** The table's one writer. */
 export class TableWriter {
   /** For this thread: asked without enter() and leave(), because the writer never runs meanwhile. */

@@ -4,7 +4,7 @@
 
 import { ASK_CHAIN, type Front } from "../front.ts";
 import { Exchange, Verdicts } from "../dns/question.ts";
-import type { Hit } from "../answers/table.ts";
+import type { Hit } from "../answers/answer-table.ts";
 import {
   dropIndex,
   failuresOf,

@@ -2,7 +2,7 @@
 // of hits. Takes records from the threads' rings in turns of the event loop, sends the answers of a turn in one call.
 
 import { setImmediate as nextTurn } from "node:timers";
-import type { Hit } from "../answers/table.ts";
+import type { Hit } from "../answers/answer-table.ts";
 import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import { Exchange } from "../dns/question.ts";
 import type { Responder } from "../respond.ts";
