@@ -55,6 +55,8 @@ interface Running {
   /** By workload; one a round. */
   readonly samples: Map<string, Sample[]>;
   readonly latencies: number[];
+  /** Queries answered so far. */
+  answered: number;
 }
 
 const quick = process.argv.includes("--quick");
@@ -85,16 +87,17 @@ async function run(peer: Peer, name: string): Promise<Running> {
   started.push(server);
   await answering(server, peer.port, name);
   pin(server, SERVER_CPU);
-  return { peer, pid: server.pid, samples: new Map(), latencies: [] };
+  return { peer, pid: server.pid, samples: new Map(), latencies: [], answered: 0 };
 }
 
 // Compiled code and filled caches; what ndots' answers add to a question makes the floors, one for each size.
 async function warmUp(running: readonly Running[]): Promise<ReadonlyMap<string, Running>> {
   const floors = new Map<string, Running>();
   const bySize = new Map<number, Running>();
-  for (const { peer } of running) {
+  for (const server of running) {
+    const { peer } = server;
     for (const workload of workloads.filter(({ name }) => peer.workloads.includes(name))) {
-      const { addedBytes } = await ask(peer, workload);
+      const { addedBytes } = await ask(server, workload);
       if (peer.name !== NDOTS || workload.flags?.includes("tcp") === true) continue;
       const floor = bySize.get(addedBytes) ?? (await run(prepareFloor(folder, addedBytes, bySize.size), "floor"));
       bySize.set(addedBytes, floor);
@@ -113,16 +116,18 @@ async function measure(running: readonly Running[], floors: ReadonlyMap<string, 
         if (server.peer.workloads.includes(workload.name)) append(server.samples, workload.name, await sample(server, workload));
       }
     }
-    for (const { peer, latencies } of [...floors.values()].slice(0, 1).concat(running)) {
-      const { microseconds } = await pace({ ...loadOf(peer, workloads[0]), address: "127.0.0.1" }, seconds, FIXED_RATE);
-      for (const value of microseconds) latencies.push(value);
+    for (const server of [...floors.values()].slice(0, 1).concat(running)) {
+      const { microseconds, completed } = await pace(loadOf(server.peer, workloads[0]), seconds, FIXED_RATE);
+      for (const value of microseconds) server.latencies.push(value);
+      server.answered += completed;
     }
   }
 }
 
-async function sample({ peer, pid }: Running, workload: Workload): Promise<Sample> {
+async function sample(server: Running, workload: Workload): Promise<Sample> {
+  const { pid } = server;
   const before = cpuTime(pid);
-  const { completed, sent, perSecond } = await ask(peer, workload);
+  const { completed, sent, perSecond } = await ask(server, workload);
   const after = cpuTime(pid);
   const microsecondsOf = (key: keyof typeof after): number => ((after[key] - before[key]) / completed) * 1e6;
   return {
@@ -135,7 +140,8 @@ async function sample({ peer, pid }: Running, workload: Workload): Promise<Sampl
 }
 
 // A server with several addresses has a client for each.
-async function ask(peer: Peer, workload: Workload): Promise<Pick<Answers, "completed" | "sent" | "perSecond" | "addedBytes">> {
+async function ask(server: Running, workload: Workload): Promise<Pick<Answers, "completed" | "sent" | "perSecond" | "addedBytes">> {
+  const { peer } = server;
   const { addresses = ["127.0.0.1"] } = peer;
   const all = await Promise.all(
     addresses.map((address) => flood({ ...loadOf(peer, workload), address }, seconds, OUTSTANDING / addresses.length)),
@@ -146,6 +152,7 @@ async function ask(peer: Peer, workload: Workload): Promise<Pick<Answers, "compl
     }
   }
   const sum = (key: "completed" | "sent" | "perSecond"): number => all.reduce((total, answers) => total + answers[key], 0);
+  server.answered += sum("completed");
   return { completed: sum("completed"), sent: sum("sent"), perSecond: sum("perSecond"), addedBytes: all[0]?.addedBytes ?? 0 };
 }
 
@@ -227,9 +234,9 @@ function limitRows(rows: readonly Running[]): string[][] {
 }
 
 // Lines are dropped and counted when the ring is full; what is dropped costs nothing, so it belongs beside the figure.
-function loggedRow({ peer, samples }: Running): string[] {
-  const lines = readFileSync(peer.stdoutFile ?? "", "latin1").split("\n").length;
-  return [`${NDOTS_LOG}: A, lines in the log`, `${Math.round(lines / 1000)} thousand in ${samples.get("A")?.length ?? 0} + 1 runs`, "", ""];
+function loggedRow({ peer, answered }: Running): string[] {
+  const lines = readFileSync(peer.stdoutFile ?? "", "latin1").split("\n").length - 1;
+  return [`${NDOTS_LOG}: A, share of the answers that are in the log`, `${((lines / answered) * 100).toFixed(1)} %`, "", ""];
 }
 
 function figure({ samples }: Running, workload: string, of: keyof Sample): number {
