@@ -49,7 +49,7 @@ export interface ThreadedTcpOptions extends ListenAddress {
 export interface TcpThreadOptions {
   readonly native: Native;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, "register">;
+  readonly metrics: Pick<Metrics, "counter" | "register">;
   readonly limits?: Partial<TcpLimits>;
 }
 
@@ -99,7 +99,9 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
   const served = new Map<number, Served>();
   const closed = sharedNumbers(CLOSE_REASONS.length);
   const unobserved = sharedNumbers(1);
-  registerCounters(metrics, closed, unobserved);
+  registerClosed(metrics, closed);
+  const logLost = metrics.counter("ndots_log_dropped_total", "Lines of the query log that were lost because too many came at once.");
+  let lostBefore = 0;
   const io = new Exchange(MAX_MESSAGE_BYTES);
   const hit = createHit();
   let run: Run | undefined;
@@ -223,6 +225,7 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
     let stillLooks = 0;
     // A main thread that was held up looks once, however long that was.
     const looking = setInterval(() => {
+      countLost();
       const seen = Atomics.load(words, Words.BEAT);
       stillLooks = seen === beat ? stillLooks + 1 : 0;
       beat = seen;
@@ -311,6 +314,13 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
       count++;
     });
     Atomics.add(words, Words.OBSERVED, count);
+    countLost();
+  }
+
+  function countLost(): void {
+    const lost = unobserved[0] as number;
+    if (lost > lostBefore) logLost.add({}, lost - lostBefore);
+    lostBefore = lost;
   }
 }
 
@@ -320,7 +330,7 @@ function sharedNumbers(length: number): Float64Array {
   return new Float64Array(new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT));
 }
 
-function registerCounters(metrics: Pick<Metrics, "register">, closed: Float64Array, unobserved: Float64Array): void {
+function registerClosed(metrics: Pick<Metrics, "register">, closed: Float64Array): void {
   metrics.register({
     ...TCP_CLOSED,
     type: "counter",
@@ -330,11 +340,5 @@ function registerCounters(metrics: Pick<Metrics, "register">, closed: Float64Arr
         if (value > 0) yield { labels: { reason }, value };
       }
     },
-  });
-  metrics.register({
-    name: "ndots_log_dropped_total",
-    help: "Answered queries that the query log was not told of, because too many waited.",
-    type: "counter",
-    collect: () => [{ labels: { transport: "tcp" }, value: unobserved[0] as number }],
   });
 }
