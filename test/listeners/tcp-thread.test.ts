@@ -251,6 +251,7 @@ describe("listeners/tcp-thread: the thread's life", () => {
 
   it("a thread that dies is replaced, and clients that come meanwhile wait for the next one", async () => {
     await using dns = await stage(dies(2));
+    const descriptors = descriptorCount();
     for (let life = 1; life <= 2; life++) {
       const connection = await tcpConnection(dns.listener.bound);
       connection.send(query({ name: HIT }));
@@ -267,6 +268,8 @@ describe("listeners/tcp-thread: the thread's life", () => {
     expect(dns.log.lines.length).to.equal(2);
     expect(dns.table.shared.size).to.equal(1);
     connection.close();
+    await dns.listener.stop(1000);
+    await until(() => descriptorCount() <= descriptors - 1, "nothing of the dead threads is open");
   });
 
   it("a thread that hangs is replaced", async () => {
@@ -306,7 +309,7 @@ describe("listeners/tcp-thread: the thread's life", () => {
 
   it("20 starts and stops leave no descriptor and no thread", async () => {
     await using _first = await stage(); // what Node keeps from its first thread on
-    const before = { descriptors: readdirSync("/proc/self/fd").length, threads: threadCount() };
+    const before = { descriptors: descriptorCount(), threads: threadCount() };
     for (let round = 0; round < 20; round++) {
       const dns = await stage();
       const connection = await tcpConnection(dns.listener.bound);
@@ -316,10 +319,14 @@ describe("listeners/tcp-thread: the thread's life", () => {
       expect(await connection.ended).to.equal("fin");
       connection.close();
     }
-    await until(() => readdirSync("/proc/self/fd").length <= before.descriptors, "the clients' descriptors are closed");
+    await until(() => descriptorCount() <= before.descriptors, "the clients' descriptors are closed");
     expect(threadCount()).to.equal(before.threads);
   });
 });
+
+function descriptorCount(): number {
+  return readdirSync("/proc/self/fd").length;
+}
 
 function threadCount(): number {
   return readdirSync("/proc/self/task").length;
