@@ -112,6 +112,25 @@ describe("a thread's reader of the answer table", () => {
     expect(bodyAt(late, "n49999.example.org")).to.equal("body 49999");
   });
 
+  it("keeps the slots it knew at enter() as they were when they went out of use, until leave()", () => {
+    const table = new TableWriter();
+    const reader = openTable(table.attach());
+    table.put(parseName("steady.example.org"), compiled("old"));
+    reader.enter();
+    const seen = new Set<string>();
+    for (let n = 0; n < 20_000; n++) {
+      table.put(nameOf(n), compiled("here today"));
+      table.remove(nameOf(n));
+      if (n < 1000) continue; // other slots are in use by now
+      table.put(parseName("steady.example.org"), compiled(`new ${n}`));
+      seen.add(bodyAt(reader, "steady.example.org"));
+    }
+    expect([...seen]).to.deep.equal(["old"]);
+    reader.leave();
+    reader.enter();
+    expect(bodyAt(reader, "steady.example.org")).to.equal("new 19999");
+  });
+
   it("that never looks is sent a few messages only, however often slots are cleaned up", () => {
     const table = new TableWriter();
     const { updates } = table.attach();
