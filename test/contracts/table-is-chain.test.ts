@@ -3,13 +3,22 @@
 
 import { expect } from "chai";
 import fc from "fast-check";
+import { createHit, Outcomes } from "../../src/answers/answer-table.ts";
+import { createCompiler } from "../../src/answers/compile.ts";
+import { openTable } from "../../src/answers/reader.ts";
+import { TableWriter } from "../../src/answers/table.ts";
 import { decodeMessage } from "../../src/dns/decode.ts";
+import { DROP, encodeReply, MAX_MESSAGE_BYTES, replyLimit } from "../../src/dns/message.ts";
+import { parseName } from "../../src/dns/name.ts";
+import { readQuestion, Verdicts } from "../../src/dns/question.ts";
 import { RRTypes } from "../../src/dns/records.ts";
 import { silentLog } from "../../src/log.ts";
 import type { Change } from "../../src/registry/objects.ts";
 import { createServer, type Server } from "../../src/server.ts";
 import { namespace, pod, service, slice } from "../../src/testing.ts";
 import { query } from "../helpers/dns-client.ts";
+import { exchangeOf, queryOf } from "../helpers/exchange.ts";
+import { serving, UNHANDLED } from "../plugins/kubernetes/fixture.ts";
 
 const COREFILES = {
   "one complete zone": `. {
@@ -196,6 +205,56 @@ describe("table ≡ chain", () => {
     });
   }
 });
+
+describe("table ≡ chain, read as a thread does", () => {
+  it("whatever is a hit is what the plugin's handler says, batch by batch", async function () {
+    this.timeout(60_000);
+    let hits = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(changes, { minLength: 1, maxLength: 4 }),
+        fc.array(question, { minLength: 30, maxLength: 60 }),
+        async (batches, asked) => {
+          const { registry, instance } = await serving("kubernetes cluster.local 10.in-addr.arpa {\n pods insecure\n reasons fixed\n}", []);
+          const table = new TableWriter();
+          const instances = [{ name: "kubernetes", instance }];
+          const compiler = createCompiler(table, [{ zone: parseName("."), udpSize: 1232, instances }], (error) =>
+            expect.fail(String(error)),
+          );
+          compiler.start();
+          const shared = table.attach();
+          const reader = openTable(shared);
+          for (const batch of batches) {
+            registry.apply(...batch);
+            await compiler.idle();
+            reader.enter();
+            for (const { name, type, udpSize, transport } of asked) {
+              const options = { name, type: type as "A", ...(udpSize !== undefined && { edns: { udpSize } }) };
+              const io = exchangeOf(query(options), transport as "udp");
+              if (readQuestion(io) !== Verdicts.OK || reader.answer(io, hit) !== Outcomes.HIT) continue;
+              hits++;
+              const sent = Buffer.from(io.out.subarray(0, hit.length)).toString("hex");
+              const asks = queryOf(options, { transport: transport as "udp" });
+              const reply = await instance.handle?.(asks, UNHANDLED);
+              if (reply === undefined || reply === DROP) throw new Error("no reply");
+              const maxBytes = replyLimit(transport as "udp", udpSize ?? 0, 1232);
+              const length = encodeReply(chainOut, asks, reply, { maxBytes, udpSize: 1232 });
+              expect(sent, `${name} ${type} ${transport} ${udpSize}`).to.equal(Buffer.from(chainOut.subarray(0, length)).toString("hex"));
+            }
+            reader.leave();
+          }
+          compiler.stop();
+          table.detach(shared);
+        },
+      ),
+      { numRuns: 50 },
+    );
+    expect(hits).to.be.above(500);
+  });
+});
+
+const hit = createHit();
+const chainOut = new Uint8Array(MAX_MESSAGE_BYTES);
 
 function start(corefile: string, table: "on" | "off"): Promise<Server> {
   return createServer({
