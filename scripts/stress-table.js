@@ -1,8 +1,6 @@
 // Whether readers of the answer table ever see a wrong byte: threads read 200 names while the main thread replaces them
-// as fast as it can. Needs a build. Every byte of an answer follows from its name and version, and no thread may see an
-// older version behind a newer one. Exits with 1 if one read was wrong.
-//
-//   node scripts/stress-table.js [READS [THREADS]]        (100,000,000 reads in 2 threads)
+// as fast as it can. Every byte of an answer follows from its name and version, and no thread may see an older version
+// behind a newer one. Run by scripts/stress-table, which builds, and by a test; exits with 1 if one read was wrong.
 
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { createHit, Outcomes } from "../dist/answers/answer-table.js";

@@ -74,7 +74,7 @@ export class TableReader implements AnswerTable {
     if (updates !== undefined) this.#useSlots(Atomics.load(memory.control, SLOTS));
   }
 
-  /** Before a batch of questions: what is published from here on stays as it is until leave(). */
+  /** Before a batch of questions: what is found from here on stays as it is until leave(). */
   enter(): void {
     Atomics.store(this.#control, this.#epochAt, Atomics.load(this.#control, EPOCH));
     const slots = Atomics.load(this.#control, SLOTS); // behind the store: see answers/table.ts

@@ -29,7 +29,7 @@
 // that is 0, or above E, belongs to a reader whose next (or every) look-up comes behind the unpublishing; any other
 // holds the memory back. A reader never waits for the writer, nor the writer for a reader: it takes new memory
 // meanwhile. A thread that hangs in a batch holds back what is replaced until it is detached, which its supervisor
-// does within seconds; until then the table grows by what the compiler writes (about 50 MB/s if it did nothing else).
+// does within seconds; until then the table grows by what the compiler writes (20 MB/s if it did nothing else).
 //
 // Growth: a new chunk or array of slots is posted to every reader before anything in it is published; postMessage()
 // queues at once, and readers fetch when they meet a chunk or, at enter(), slots that they don't know.
