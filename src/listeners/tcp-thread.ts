@@ -1,34 +1,17 @@
 // TCP for every address in one thread of its own (tcp-worker.ts), so that neither holds up the other: the main thread's work
 // delays no table hit, and a thousand connections delay no UDP answer. The sockets are the main thread's: the thread is
-// started with the first client and has duplicates, so that idle servers don't pay for it (11 MiB), and clients that come
+// started with the first client and has duplicates, so that idle servers don't pay for it (10 MiB), and clients that come
 // while it is replaced wait instead of being refused. Called by listening.ts.
 
-import type { MessagePort } from "node:worker_threads";
-import { createHit } from "../answers/answer-table.ts";
-import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
-import { Exchange } from "../dns/question.ts";
 import type { SharedFront } from "../front.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Responder } from "../respond.ts";
-import { startWorker } from "../threads.ts";
 import { bindAddress, listenError, within } from "./bind.ts";
 import type { ListenAddress, Listener } from "./listener.ts";
 import type { Native } from "./native.ts";
 import { CLOSE_REASONS, type TcpLimits } from "./tcp-connection.ts";
-import {
-  eachFrom,
-  HIT_ROW,
-  Outbox,
-  QUESTION_ROW,
-  startOfTime,
-  Words,
-  WORDS,
-  type Batch,
-  type FromThread,
-  type TcpThreadData,
-  type ToThread,
-} from "./tcp-messages.ts";
+import { startRun, type Run } from "./tcp-run.ts";
 import { TcpSockets, type TcpSocket } from "./tcp-socket.ts";
 import { TCP_CLOSED } from "./tcp.ts";
 
@@ -67,33 +50,19 @@ interface Served extends ThreadedTcpOptions {
 
 interface Lent {
   readonly front: SharedFront;
-  readonly descriptor: number;
+  descriptor: number | undefined;
   /** The thread has the descriptor, and closes it. */
   isTaken: boolean;
 }
 
-/** One thread from its start to its end. */
-interface Run {
-  post(message: ToThread, transfer?: readonly MessagePort[]): void;
-  terminate(): Promise<unknown>;
-  readonly stillMs: number;
-}
-
 /** How long the first client waits at most, beyond the 50 ms that a thread takes to start. */
 const WATCH_MS = 100;
-/** A thread that neither works nor fails is ended after so many looks; one that starts has longer. */
-const LOOK_MS = 1000;
-const STILL_LOOKS = 3;
-const STARTING_LOOKS = 20;
 /** The first replacement may start at once, those after it wait: 0.25 s, doubled each time, until one has lasted. */
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
 const LASTING_MS = 60_000;
 /** For the thread's word that it has stopped, beyond the grace that it gives its clients. */
 const REPLY_MS = 250;
-/** A thousand connections take some 20 MiB. */
-const HEAP_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
-
 export function createTcpThread({ native, log, metrics, limits = {} }: TcpThreadOptions): TcpThread {
   const sockets = new TcpSockets(native);
   const served = new Map<number, Served>();
@@ -102,8 +71,6 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
   registerClosed(metrics, closed);
   const logLost = metrics.counter("ndots_log_dropped_total", "Lines of the query log that were lost because too many came at once.");
   let lostBefore = 0;
-  const io = new Exchange(MAX_MESSAGE_BYTES);
-  const hit = createHit();
   let run: Run | undefined;
   let watching: NodeJS.Timeout | undefined;
   let waitedMs = 0;
@@ -174,9 +141,9 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
   function watch(): void {
     watching ??= setInterval(() => {
       pauseMs -= WATCH_MS;
-      if (![...served.values()].some(({ isOpen, socket }) => isOpen && sockets.hasClient(socket))) return;
-      waitedMs += WATCH_MS;
-      if (pauseMs > 0) return;
+      const isWanted = [...served.values()].some(({ isOpen, socket }) => isOpen && sockets.hasClient(socket));
+      waitedMs = isWanted ? waitedMs + WATCH_MS : 0;
+      if (!isWanted || pauseMs > 0) return;
       clearInterval(watching);
       watching = undefined;
       begin();
@@ -185,7 +152,20 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
 
   function begin(): void {
     try {
-      run = startRun();
+      run = startRun({
+        limits,
+        closed,
+        unobserved,
+        log,
+        responderOf: (listener) => served.get(listener)?.responder,
+        onListening: (listener) => {
+          const lent = served.get(listener)?.lent;
+          if (lent !== undefined) lent.isTaken = true;
+        },
+        onStopped: (listener) => served.get(listener)?.onStopped(),
+        onLook: countLost,
+        onEnd: replace,
+      });
       for (const address of served.values()) if (address.isOpen) lend(run, address);
       waitedMs = 0;
     } catch (error) {
@@ -196,9 +176,10 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
 
   function lend(to: Run, address: Served): void {
     const { id, socket, received } = address;
-    const descriptor = sockets.duplicate(socket);
     const front = address.share();
-    address.lent = { front, descriptor, isTaken: false };
+    address.lent = { front, descriptor: undefined, isTaken: false };
+    const descriptor = sockets.duplicate(socket);
+    address.lent.descriptor = descriptor;
     to.post({ kind: "listen", listener: id, at: socket.bound, descriptor, front, received }, [front.table.updates]);
   }
 
@@ -206,58 +187,14 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
     const { lent, socket } = address;
     address.lent = undefined;
     if (lent === undefined) return;
-    if (!lent.isTaken) sockets.closeDuplicate(socket, lent.descriptor);
+    if (lent.descriptor !== undefined && !lent.isTaken) sockets.closeDuplicate(socket, lent.descriptor);
     address.unshare(lent.front);
   }
 
-  function startRun(): Run {
-    const words = new Int32Array(new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT));
-    const data: TcpThreadData = { limits, mainStartMs: startOfTime(), words, closed, unobserved };
-    const worker = startWorker(new URL("tcp-worker", import.meta.url), {
-      name: "ndots-tcp",
-      workerData: data,
-      resourceLimits: HEAP_LIMITS,
-    });
-    const startedMs = performance.now();
-    const answers = new Outbox((batch) => started.post({ kind: "answers", batch }));
-    let reason = "it ended";
-    let beat = 0;
-    let stillLooks = 0;
-    // A main thread that was held up looks once, however long that was.
-    const looking = setInterval(() => {
-      countLost();
-      const seen = Atomics.load(words, Words.BEAT);
-      stillLooks = seen === beat ? stillLooks + 1 : 0;
-      beat = seen;
-      if (stillLooks < (beat === 0 ? STARTING_LOOKS : STILL_LOOKS)) return;
-      reason = `it has done nothing for ${(stillLooks * LOOK_MS) / 1000} s`;
-      void worker.terminate();
-    }, LOOK_MS).unref();
-    const started: Run = {
-      post: (message, transfer = []) => worker.postMessage(message, transfer),
-      terminate: () => {
-        clearInterval(looking);
-        return worker.terminate();
-      },
-      get stillMs() {
-        return stillLooks * LOOK_MS;
-      },
-    };
-    worker.on("message", (message: FromThread) => receive(message, words, answers));
-    worker.on("error", (error) => {
-      reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    });
-    worker.on("exit", () => {
-      clearInterval(looking);
-      if (run !== started) return; // as it was told
-      if (performance.now() - startedMs >= LASTING_MS) failures = 0;
-      replace(reason);
-    });
-    return started;
-  }
-
   function replace(reason: string): void {
+    if (run !== undefined && performance.now() - run.startedMs >= LASTING_MS) failures = 0;
     run = undefined;
+    countLost();
     for (const address of served.values()) {
       takeBack(address);
       address.onStopped();
@@ -269,62 +206,12 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
     watch();
   }
 
-  // ── what the thread says ─────────────────────────────────────────────────────────────────────────────────
-
-  function receive(message: FromThread, words: Int32Array, answers: Outbox): void {
-    switch (message.kind) {
-      case "questions":
-        return answer(message.batch, answers);
-      case "hits":
-        return observe(message.batch, words);
-      case "error":
-        return log.error(message.message);
-      case "listening": {
-        const lent = served.get(message.listener)?.lent;
-        if (lent !== undefined) lent.isTaken = true;
-        return;
-      }
-      case "stopped":
-        return served.get(message.listener)?.onStopped();
-      default:
-        return message satisfies never;
-    }
-  }
-
-  function answer(batch: Batch, answers: Outbox): void {
-    eachFrom(batch, QUESTION_ROW, io, (listener, at) => {
-      const token = batch.rows[at] as number;
-      const given = served.get(listener)?.responder.respond(io) ?? 0;
-      if (typeof given === "number") answers.add(io.out.subarray(0, given), token);
-      else void given.then((bytes = NOTHING) => answers.add(bytes, token));
-    });
-  }
-
-  function observe(batch: Batch, words: Int32Array): void {
-    const { rows } = batch;
-    let count = 0;
-    eachFrom(batch, HIT_ROW, io, (listener, at) => {
-      hit.length = rows[at + 1] as number;
-      hit.rcode = rows[at + 2] as number;
-      hit.replyFlags = rows[at + 3] as number;
-      hit.answerCount = rows[at + 4] as number;
-      hit.block = rows[at + 5] as number;
-      hit.zone = rows[at + 6] as number;
-      served.get(listener)?.responder.observed(io, hit, rows[at] as number);
-      count++;
-    });
-    Atomics.add(words, Words.OBSERVED, count);
-    countLost();
-  }
-
   function countLost(): void {
     const lost = unobserved[0] as number;
     if (lost > lostBefore) logLost.add({}, lost - lostBefore);
     lostBefore = lost;
   }
 }
-
-const NOTHING = new Uint8Array(0);
 
 function sharedNumbers(length: number): Float64Array {
   return new Float64Array(new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT));
