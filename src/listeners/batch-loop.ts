@@ -122,6 +122,7 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
       if (count !== -EAGAIN && count !== -EINTR) pause(count);
       return 0;
     }
+    counters[RECEIVED + socketIndex] = (counters[RECEIVED + socketIndex] as number) + count;
     const front = fronts[socketIndex] as ThreadFront;
     io.receivedAtMs = now();
     io.localPort = port;
@@ -158,7 +159,6 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
     if (queued > 0) sendAll(native, fd, replies, queued, 0, failures);
     if (handedOver > 0 && Atomics.exchange(control, WOKEN, 1) === 0) signal(Signals.MISSES);
     for (let index = 0; index < count; index++) received.reset(index, CONTROL_BYTES);
-    counters[RECEIVED + socketIndex] = (counters[RECEIVED + socketIndex] as number) + count;
     return count;
   }
 
