@@ -169,8 +169,11 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
     await Promise.resolve(); // others are stopped in the same breath
     if (isRun && addresses.every(({ isLeaving }) => isLeaving)) return engine.stop(graceMs);
     addresses.splice(addresses.indexOf(address), 1);
-    if (isRun) await engine.refresh();
-    address.closeAll();
+    try {
+      if (isRun) await engine.refresh();
+    } finally {
+      address.closeAll();
+    }
   }
 }
 

@@ -61,6 +61,7 @@ export class Misses {
   #pending = 0;
   #isScheduled = false;
   #hitsTimer: NodeJS.Timeout | undefined;
+  #areHitsScheduled = false;
   #isFlushing = false;
   #onIdle: (() => void) | undefined;
 
@@ -88,7 +89,7 @@ export class Misses {
     const source = this.#sources.get(handover);
     if (source === undefined) return;
     while (this.#takeMiss(source));
-    this.#takeHits(source);
+    this.#takeHits(source, Number.POSITIVE_INFINITY);
     this.#replies.flush();
     this.#sources.delete(handover);
   }
@@ -189,19 +190,33 @@ export class Misses {
     if (this.#pending === 0) this.#onIdle?.();
   }
 
+  // One turn. Where threads are faster than the observers their rings fill, and what finds no room is counted.
   #takeAllHits(): void {
     clearTimeout(this.#hitsTimer);
     this.#hitsTimer = undefined;
+    const endMs = performance.now() + TURN_MS;
+    let isMore = false;
     for (const source of this.#sources.values()) {
       Atomics.store(source.data.control, LOG_WOKEN, 0);
-      this.#takeHits(source);
+      while (this.#takeHits(source, RECORDS_PER_LOOK)) {
+        isMore = performance.now() >= endMs;
+        if (isMore) break;
+      }
     }
+    if (!isMore || this.#areHitsScheduled) return;
+    this.#areHitsScheduled = true;
+    nextTurn(() => {
+      this.#areHitsScheduled = false;
+      this.#takeAllHits();
+    });
   }
 
-  #takeHits({ points, hitReader, hitTimes }: Source): void {
-    if (hitReader === undefined) return;
+  /** Returns whether there may be more. */
+  #takeHits({ points, hitReader, hitTimes }: Source, most: number): boolean {
+    if (hitReader === undefined) return false;
     const hit = this.#hit;
-    while (hitReader.next()) {
+    for (let count = 0; count < most; count++) {
+      if (!hitReader.next()) return false;
       const { bytes, words, at } = hitReader;
       const point = points[words[(at + Record.SOCKET) >> 2] as number] as ReplyPoint;
       const word = (at + Record.HIT) >> 2;
@@ -215,6 +230,7 @@ export class Misses {
       point.responder.observed(this.#io, hit, hitTimes[(at + Record.DURATION) >> 3] as number);
       hitReader.release();
     }
+    return true;
   }
 
   #fill(point: ReplyPoint, bytes: Uint8Array, at: number, packetAt: number, packetBytes: number, receivedAtMs: number): void {

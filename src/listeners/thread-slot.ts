@@ -138,14 +138,14 @@ export class ThreadSlot {
   #restart(): void {
     try {
       this.#options.reopen();
+      this.#life = this.#begin();
+      // What keeps it from running is told in #afterwards().
+      this.#life.running.catch(() => {});
     } catch (error) {
-      this.#options.log.error(`${this.name} can't have its socket: ${error instanceof Error ? error.message : String(error)}`);
+      const pause = `in ${LAST_PAUSE_MS / 1000} s`;
+      this.#options.log.error(`${this.name} can't be started, again ${pause}: ${error instanceof Error ? error.message : String(error)}`);
       this.#restarting = setTimeout(() => this.#restart(), LAST_PAUSE_MS);
-      return;
     }
-    this.#life = this.#begin();
-    // What keeps it from running is told in #afterwards().
-    this.#life.running.catch(() => {});
   }
 }
 
@@ -179,12 +179,17 @@ class Life {
     this.#handover = { data: this.#data, points: this.#served };
     options.misses.add(this.#handover);
     options.fold.add(this.#data.counters, (socket, packets) => ((this.#served[socket] as Served).received += packets));
-    this.#worker = startWorker(options.worker, {
-      name: `ndots-udp-${options.index + 1}`,
-      workerData: this.#data,
-      transferList: fronts.map(({ table }) => table.updates),
-      resourceLimits: RESOURCE_LIMITS,
-    });
+    try {
+      this.#worker = startWorker(options.worker, {
+        name: `ndots-udp-${options.index + 1}`,
+        workerData: this.#data,
+        transferList: fronts.map(({ table }) => table.updates),
+        resourceLimits: RESOURCE_LIMITS,
+      });
+    } catch (error) {
+      this.#clearUp(); // the system has no thread left
+      throw error;
+    }
     this.gone = new Promise((resolve) => {
       this.#worker.on(
         "error",
