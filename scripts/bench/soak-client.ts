@@ -40,7 +40,10 @@ const LOST_MS = 2_000;
 const NEWS_MS = 2_000;
 /** A turn that came later than this tells of this process, not of the server. */
 const LATE_MS = 300;
-const COMPLAINTS = 10;
+/** Told of a minute, of wrong answers and of lost ones. */
+const COMPLAINTS = 5;
+/** The id of a query that was lost is not used again for so long: the answer may still come. */
+const ID_MS = 60_000;
 const HEADER_BYTES = 12;
 const OPT_BYTES = 11;
 
@@ -51,6 +54,7 @@ interface Asked {
   /** The version that was applied by then. */
   readonly least: number;
   isAgain: boolean;
+  isLost: boolean;
 }
 
 interface Way {
@@ -61,10 +65,12 @@ interface Way {
 const port = Number(process.argv[2]);
 const applied = new Uint32Array(changing.length).fill(1);
 const coming = new Uint32Array(changing.length).fill(1);
-const complaints: string[] = [];
+let complaints: { readonly wrong: string[]; readonly lost: string[] } = { wrong: [], lost: [] };
 let [asked, answered, askedAgain, lost, wrong] = [0, 0, 0, 0, 0];
 
 const udpWays = Array.from({ length: UDP_SOCKETS }, udpWay);
+/** Asked nothing new, but not yet closed. */
+const oldWays = new Set<Way>();
 const tcpWays = Array.from({ length: TCP_CONNECTIONS }, tcpWay);
 let lastTurnMs = performance.now();
 
@@ -77,14 +83,27 @@ setInterval(() => {
   if (!isLate) setImmediate(lookForLost);
 }, TURN_MS);
 setInterval(() => {
-  const [old] = udpWays.splice(0, 1);
+  const old = udpWays.shift();
   udpWays.push(udpWay());
-  setTimeout(() => old?.close(), LOST_MS + AGAIN_MS);
+  if (old === undefined) return;
+  oldWays.add(old);
+  setTimeout(() => {
+    old.close();
+    oldWays.delete(old);
+  }, 2 * LOST_MS);
 }, NEW_SOCKET_MS);
 
 process.on("message", (news: ChangeNews | "report") => {
   if (news === "report") {
-    process.send?.({ asked, answered, askedAgain, lost, wrong, complaints: complaints.splice(0) } satisfies ClientReport);
+    process.send?.({
+      asked,
+      answered,
+      askedAgain,
+      lost,
+      wrong,
+      complaints: [...complaints.wrong, ...complaints.lost],
+    } satisfies ClientReport);
+    complaints = { wrong: [], lost: [] };
     return;
   }
   (news.applied ? applied : coming)[news.index] = news.version;
@@ -103,7 +122,7 @@ function ask(question: Question): void {
   query[0] = id >> 8;
   query[1] = id & 255;
   const least = question.changing === undefined ? 0 : (applied[question.changing.index] ?? 0);
-  const one: Asked = { question, query, atMs: performance.now(), least, isAgain: false };
+  const one: Asked = { question, query, atMs: performance.now(), least, isAgain: false, isLost: false };
   way.waiting.set(id, one);
   asked++;
   way.send(id, one);
@@ -132,6 +151,7 @@ function take(waiting: Map<number, Asked>, message: Uint8Array): void {
   const one = waiting.get(id);
   if (one === undefined) return; // the answer to what was asked twice
   waiting.delete(id);
+  if (one.isLost) return;
   answered++;
   const problem = problemOf(one, message);
   if (problem !== undefined) complain(one, problem);
@@ -163,20 +183,19 @@ function problemOf({ question, query, least }: Asked, message: Uint8Array): stri
 
 function complain({ question }: Pick<Asked, "question">, problem: string): void {
   wrong++;
-  if (complaints.length < COMPLAINTS) complaints.push(`${question.name} ${question.type}: ${problem}`);
+  if (complaints.wrong.length < COMPLAINTS) complaints.wrong.push(`${question.name} ${question.type}: ${problem}`);
 }
 
 function lookForLost(): void {
   const nowMs = performance.now();
-  for (const way of [...udpWays, ...tcpWays]) {
+  for (const way of [...udpWays, ...oldWays, ...tcpWays]) {
     for (const [id, one] of way.waiting) {
       const ageMs = nowMs - one.atMs;
       if (ageMs < AGAIN_MS) break; // in the order in which they were asked
-      if (ageMs > LOST_MS) {
+      if (ageMs > ID_MS) {
         way.waiting.delete(id);
-        lost++;
-        if (complaints.length < COMPLAINTS)
-          complaints.push(`${one.question.name} ${one.question.type}: no answer (${tcpWays.includes(way) ? "TCP" : "UDP"})`);
+      } else if (ageMs > LOST_MS) {
+        if (!one.isLost) lose(one, tcpWays.includes(way) ? "TCP" : "UDP");
       } else if (!one.isAgain && !tcpWays.includes(way)) {
         one.isAgain = true;
         askedAgain++;
@@ -184,6 +203,12 @@ function lookForLost(): void {
       }
     }
   }
+}
+
+function lose(one: Asked, transport: string): void {
+  one.isLost = true;
+  lost++;
+  if (complaints.lost.length < COMPLAINTS) complaints.lost.push(`${one.question.name} ${one.question.type}: no answer (${transport})`);
 }
 
 function udpWay(): Way & { close(): void } {
@@ -223,7 +248,7 @@ function tcpWay(): Way {
       }
     });
     socket.on("close", () => setTimeout(open, RETRY_MS));
-    for (const one of waiting.values()) write(one);
+    for (const one of waiting.values()) if (!one.isLost) write(one);
   };
   open();
   return { waiting, send: (_, one) => void (socket.writable && write(one)) };

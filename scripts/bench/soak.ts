@@ -13,7 +13,9 @@ import { startSubject, type Subject } from "./subject.ts";
 const PORT = 5484;
 const CLIENTS = 2;
 const CHANGES_PER_SECOND = 100;
-const KILL_EVERY_MS = 20_000;
+const KILL_EVERY_MS = 10_000;
+/** The server waits before it replaces a thread that lived for less than a minute: clients would wait with it. */
+const KILL_OLDER_THAN_MS = 65_000;
 const MEMORY_EVERY_MS = 5_000;
 /** Compiled code and a filled heap take this long. */
 const SETTLED_MINUTES = 3;
@@ -83,7 +85,7 @@ async function churn(server: Subject, signal: AbortSignal): Promise<void> {
 }
 
 async function kill(): Promise<void> {
-  if (await subject.kill(kills)) kills++;
+  if (await subject.kill(KILL_OLDER_THAN_MS)) kills++;
 }
 
 async function measure(): Promise<void> {

@@ -5,9 +5,10 @@
 import { createServer } from "../../dist/server.js";
 import { createLog } from "../../dist/log.js";
 
-const workers = new Set();
+/** The oldest first; when each was started. */
+const workers = new Map();
 process.on("worker", (worker) => {
-  workers.add(worker);
+  workers.set(worker, performance.now());
   worker.on("exit", () => workers.delete(worker));
 });
 
@@ -30,11 +31,12 @@ const orders = {
   apply: ({ changes }) => server.registry.apply(...changes),
   settle: () => server.settled(),
   block: ({ ms }) => void Atomics.wait(asleep, 0, 0, ms),
-  // Which of them is nobody's choice: UDP's, TCP's, whatever there is.
-  async kill({ nth }) {
-    const chosen = [...workers][nth % Math.max(workers.size, 1)];
-    await chosen?.terminate();
-    return chosen !== undefined;
+  // Whichever it is: UDP's, TCP's.
+  async kill({ olderThanMs }) {
+    const [oldest] = workers;
+    if (oldest === undefined || performance.now() - oldest[1] < olderThanMs) return false;
+    await oldest[0].terminate();
+    return true;
   },
   // What is held, without what is only not yet collected.
   memory() {

@@ -18,8 +18,8 @@ export interface Subject extends AsyncDisposable {
   settle(): Promise<void>;
   /** Puts the main thread to sleep; resolves when it is awake again. */
   block(ms: number): Promise<void>;
-  /** Ends one of its threads as a crash would; resolves when it has gone, with false if there was none. */
-  kill(nth: number): Promise<boolean>;
+  /** Ends its oldest thread as a crash would; resolves when that has gone, with false if there is none so old. */
+  kill(olderThanMs: number): Promise<boolean>;
   /** Bytes of resident memory, after a garbage collection. */
   memory(): Promise<number>;
   /** What it printed; log lines. */
@@ -89,7 +89,7 @@ export async function startSubject({ port, lines = "", kubernetes = "reasons fix
     },
     settle: async () => void (await give("settle")),
     block: async (ms) => void (await give("block", { ms })),
-    kill: async (nth) => (await give("kill", { nth })) as boolean,
+    kill: async (olderThanMs) => (await give("kill", { olderThanMs })) as boolean,
     memory: async () => (await give("memory")) as number,
     output: () => output,
     async [Symbol.asyncDispose]() {
