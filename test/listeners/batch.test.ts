@@ -190,13 +190,13 @@ async function answersFrom(address: string, port: number, name = "www.example.or
 describe("listeners/batch: bounds", () => {
   it("packets that ask nothing sound are the main thread's business at most 2,000 times a second", async () => {
     await using dns = await engineRig({ worker: wayward.worker, addresses: [wayward] });
-    const asker = await udpClient(dns.listeners[0]?.bound ?? { address: "", port: 0 });
+    const { bound } = dns.listeners[0] ?? { bound: { address: "", port: 0 } };
+    const asker = await udpClient(bound);
     for (let id = 0; id < 5000; id++) asker.send(query({ id, flags: 0x7800 }));
     await until(() => dns.metrics.count(DROPPED, "error_rate") > 0, "some are dropped");
-    asker.send(query({ name: "chain.example.org.", id: 7 }));
-    for (let header = headerOf((await asker.receive()) as Buffer); header.id !== 7 || header.opcode !== 0;) {
-      header = headerOf((await asker.receive()) as Buffer);
-    }
+    // Another client: the first one's buffer is full of answers.
+    const answer = await udpAsk(bound, query({ name: "chain.example.org.", id: 7 }));
+    expect(headerOf(answer as Buffer).id).to.equal(7);
     asker.close();
   });
 

@@ -19,7 +19,7 @@ const built = join(root, "dist/listeners/native.js");
 async function missingIn(module: string, ...before: readonly string[]): Promise<string> {
   const script = `const { loadNative } = await import(${JSON.stringify(pathToFileURL(module).href)});
     console.log((await loadNative()).missing ?? "nothing");`;
-  const [command = process.execPath, ...rest] = [...before, process.execPath];
+  const [command, ...rest] = [...before, process.execPath];
   const { stdout } = await promisify(execFile)(command, [...rest, "--input-type=module", "-e", script]);
   return stdout.trim();
 }
