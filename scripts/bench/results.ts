@@ -45,7 +45,10 @@ export function shown(value: number): string {
 }
 
 export function median(values: readonly number[]): number {
-  return percentile(values, 50);
+  const sorted = values.toSorted((a, b) => a - b);
+  const above = sorted.length >> 1;
+  const upper = sorted[above] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[above - 1] ?? Number.NaN)) / 2;
 }
 
 export function percentile(values: readonly number[], percent: number): number {

@@ -36,6 +36,7 @@ await using subject = await startSubject({ port: PORT, lines: "multisocket 2" })
 console.log(subject.describes.join("\n"));
 await subject.apply(firstChanges());
 await subject.settle();
+await subject.wear();
 const clients = Array.from({ length: CLIENTS }, () =>
   fork(join(root, "scripts/bench/soak-client.ts"), [String(PORT)], { execArgv: ["--import", "tsx"] }),
 );

@@ -236,7 +236,7 @@ function limitRows(rows: readonly Running[]): string[][] {
 // Lines are dropped and counted when the ring is full; what is dropped costs nothing, so it belongs beside the figure.
 function loggedRow({ peer, answered }: Running): string[] {
   const lines = readFileSync(peer.stdoutFile ?? "", "latin1").split("\n").length - 1;
-  return [`${NDOTS_LOG}: A, share of the answers that are in the log`, `${((lines / answered) * 100).toFixed(1)} %`, "", ""];
+  return [`${NDOTS_LOG}: A, share of the answers that are in the log`, `${Math.min(100, (lines / answered) * 100).toFixed(1)} %`, "", ""];
 }
 
 function figure({ samples }: Running, workload: string, of: keyof Sample): number {

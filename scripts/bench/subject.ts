@@ -20,6 +20,8 @@ export interface Subject extends AsyncDisposable {
   block(ms: number): Promise<void>;
   /** Ends its oldest thread as a crash would; resolves when that has gone, with false if there is none so old. */
   kill(olderThanMs: number): Promise<boolean>;
+  /** Starts and ends threads that do nothing, so that what Node keeps of them is not taken for the server's. */
+  wear(): Promise<void>;
   /** Bytes of resident memory, after a garbage collection. */
   memory(): Promise<number>;
   /** What it printed; log lines. */
@@ -90,6 +92,7 @@ export async function startSubject({ port, lines = "", kubernetes = "reasons fix
     settle: async () => void (await give("settle")),
     block: async (ms) => void (await give("block", { ms })),
     kill: async (olderThanMs) => (await give("kill", { olderThanMs })) as boolean,
+    wear: async () => void (await give("wear")),
     memory: async () => (await give("memory")) as number,
     output: () => output,
     async [Symbol.asyncDispose]() {
