@@ -6,7 +6,7 @@
 
 import { SOURCE_DEFECTS } from "./sockaddr.ts";
 import type { SourceDefect } from "./source-policy.ts";
-import { createRing, type SharedRing } from "./ring.ts";
+import { clearRing, createRing, type SharedRing } from "./ring.ts";
 import { BATCH, Messages } from "./messages.ts";
 import type { SharedFront } from "../front.ts";
 
@@ -86,16 +86,49 @@ export interface ThreadData {
 export const Signals = { RUNNING: 0, MISSES: 1, HITS_SOON: 2, HITS_NOW: 3 } as const;
 export type Signal = (typeof Signals)[keyof typeof Signals] | { readonly fault: string };
 
-export function createThreadData(sockets: readonly ThreadSocket[], fronts: readonly SharedFront[], clockOffsetMs: number): ThreadData {
+/** The large parts of what a thread is given. */
+export type ThreadMemory = Pick<ThreadData, "memory" | "misses"> & { readonly hits: SharedRing };
+
+/**
+ * Takes the memory of threads that have gone for the next: glibc gives large blocks that come and go no mappings of their
+ * own for long, and then every page of them is touched (measured: 100 MiB more after twenty threads).
+ */
+export class ThreadMemories {
+  readonly #free: ThreadMemory[] = [];
+
+  take(): ThreadMemory {
+    return (
+      this.#free.pop() ?? {
+        memory: new Uint8Array(new SharedArrayBuffer(MEMORY_BYTES)),
+        misses: createRing(MISS_RING_BYTES),
+        hits: createRing(LOG_RING_BYTES),
+      }
+    );
+  }
+
+  /** Nobody may use it any more. */
+  give(memory: ThreadMemory): void {
+    clearRing(memory.misses);
+    clearRing(memory.hits);
+    this.#free.push(memory);
+  }
+}
+
+export function createThreadData(
+  sockets: readonly ThreadSocket[],
+  fronts: readonly SharedFront[],
+  { memory, misses, hits }: ThreadMemory,
+  clockOffsetMs: number,
+): ThreadData {
   return {
     sockets,
     fronts,
+    memory,
+    misses,
+    hits: fronts.some(({ blocks }) => blocks.some(({ observed }) => observed)) ? hits : undefined,
     clockOffsetMs,
     control: new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * Int32Array.BYTES_PER_ELEMENT)),
     counters: createCounters(sockets.length),
-    memory: new Uint8Array(new SharedArrayBuffer(MEMORY_BYTES)),
-    misses: createRing(MISS_RING_BYTES),
-    hits: fronts.some(({ blocks }) => blocks.some(({ observed }) => observed)) ? createRing(LOG_RING_BYTES) : undefined,
   };
 }
 

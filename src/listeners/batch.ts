@@ -8,7 +8,7 @@ import type { Responder } from "../respond.ts";
 import type { SharedFront } from "../front.ts";
 import { bindAddress, codeOf, within } from "./bind.ts";
 import { createFold } from "./batch-metrics.ts";
-import { clockOffset } from "./batch-shared.ts";
+import { clockOffset, ThreadMemories } from "./batch-shared.ts";
 import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
 import { Misses, type ReplyPoint } from "./misses.ts";
 import type { Native } from "./native.ts";
@@ -60,6 +60,7 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
   const worker = options.worker ?? new URL("./batch-worker", import.meta.url);
   const sockets = new UdpSockets(native);
   const misses = new Misses(native, maxPending);
+  const memories = new ThreadMemories();
   const addresses: Address[] = [];
   const fold = createFold(metrics, (errno) => native.errorName(errno));
   fold.add(misses.counters);
@@ -72,6 +73,7 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
         log,
         misses,
         fold,
+        memories,
         clockOffsetMs: clockOffset(),
         served: () => [...addresses],
         release: () => {

@@ -26,6 +26,11 @@ export function createRing(bytes: number): SharedRing {
   };
 }
 
+/** Empties a ring that neither end uses any more. */
+export function clearRing({ control }: SharedRing): void {
+  control.fill(0);
+}
+
 /** The writing end. */
 export class RingWriter {
   readonly bytes: Uint8Array;

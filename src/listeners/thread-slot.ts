@@ -15,6 +15,8 @@ import {
   STOP,
   type Signal,
   type ThreadData,
+  type ThreadMemories,
+  type ThreadMemory,
   type ThreadSocket,
 } from "./batch-shared.ts";
 import { within } from "./bind.ts";
@@ -35,6 +37,7 @@ export interface SlotOptions {
   readonly log: Log;
   readonly misses: Misses;
   readonly fold: Fold;
+  readonly memories: ThreadMemories;
   readonly clockOffsetMs: number;
   /** What the next thread shall serve. */
   served(): readonly Served[];
@@ -161,6 +164,7 @@ class Life {
   readonly #options: SlotOptions;
   readonly #served: readonly Served[];
   readonly #fronts = new Map<() => SharedFront, SharedFront>();
+  readonly #memory: ThreadMemory;
   readonly #data: ThreadData;
   readonly #handover: Handover;
   readonly #worker: Worker;
@@ -175,7 +179,8 @@ class Life {
     this.#served = options.served();
     for (const { share } of this.#served) if (share !== undefined && !this.#fronts.has(share)) this.#fronts.set(share, share());
     const fronts = [...this.#fronts.values()];
-    this.#data = createThreadData(this.#sockets(fronts), fronts, options.clockOffsetMs);
+    this.#memory = options.memories.take();
+    this.#data = createThreadData(this.#sockets(fronts), fronts, this.#memory, options.clockOffsetMs);
     this.#handover = { data: this.#data, points: this.#served };
     options.misses.add(this.#handover);
     options.fold.add(this.#data.counters, (socket, packets) => ((this.#served[socket] as Served).received += packets));
@@ -251,6 +256,7 @@ class Life {
     this.isRunning = false;
     this.#options.misses.remove(this.#handover);
     this.#options.fold.remove(this.#data.counters);
+    this.#options.memories.give(this.#memory);
     for (const { share, unshare } of this.#served) {
       const front = share === undefined ? undefined : this.#fronts.get(share);
       if (share === undefined || front === undefined) continue;
