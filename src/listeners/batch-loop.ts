@@ -18,7 +18,7 @@ import {
   RECEIVE_MESSAGES,
   RECEIVE_TIMEOUT_MS,
   RECEIVED,
-  Record,
+  Layout,
   REPLIES,
   REPLY_STRIDE,
   SEND_MESSAGES,
@@ -175,7 +175,7 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
   function handOver(hasPacketInfo: boolean): number {
     if (io.verdict !== Verdicts.OK && !isOddAllowed()) return 0;
     const packetBytes = io.inEnd - io.inAt;
-    const at = misses.claim(Record.MISS_PACKET + packetBytes);
+    const at = misses.claim(Layout.MISS_PACKET + packetBytes);
     if (at < 0) {
       count1(OVERLOAD);
       return 0;
@@ -185,12 +185,12 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
     const controlAt = received.controlAt(current);
     if (hasPacketInfo) toReplyControl(memory, controlAt);
     missTimes[at >> 3] = io.receivedAtMs;
-    words[(at + Record.SOCKET) >> 2] = currentSocket;
-    words[(at + Record.PACKET_LENGTH) >> 2] = packetBytes;
-    copy(memory, nameAt, bytes, at + Record.NAME, NAME_BYTES);
-    words[(at + Record.CONTROL_LENGTH) >> 2] = received.controlLength(current);
-    copy(memory, controlAt, bytes, at + Record.CONTROL, CONTROL_BYTES);
-    copy(memory, io.inAt, bytes, at + Record.MISS_PACKET, packetBytes);
+    words[(at + Layout.SOCKET) >> 2] = currentSocket;
+    words[(at + Layout.PACKET_LENGTH) >> 2] = packetBytes;
+    copy(memory, nameAt, bytes, at + Layout.NAME, NAME_BYTES);
+    words[(at + Layout.CONTROL_LENGTH) >> 2] = received.controlLength(current);
+    copy(memory, controlAt, bytes, at + Layout.CONTROL, CONTROL_BYTES);
+    copy(memory, io.inAt, bytes, at + Layout.MISS_PACKET, packetBytes);
     misses.commit();
     return 1;
   }
@@ -211,22 +211,22 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
   function onHit(_io: Exchange, hit: Hit, durationMs: number): void {
     if (hits === undefined) return;
     const packetBytes = io.inEnd - io.inAt;
-    const at = hits.claim(Record.HIT_PACKET + packetBytes);
+    const at = hits.claim(Layout.HIT_PACKET + packetBytes);
     if (at < 0) return count1(LOG_LOST);
     const { bytes, words } = hits;
     hitTimes[at >> 3] = io.receivedAtMs;
-    words[(at + Record.SOCKET) >> 2] = currentSocket;
-    words[(at + Record.PACKET_LENGTH) >> 2] = packetBytes;
-    copy(memory, received.nameAt(current), bytes, at + Record.NAME, NAME_BYTES);
-    hitTimes[(at + Record.DURATION) >> 3] = durationMs;
-    const word = (at + Record.HIT) >> 2;
+    words[(at + Layout.SOCKET) >> 2] = currentSocket;
+    words[(at + Layout.PACKET_LENGTH) >> 2] = packetBytes;
+    copy(memory, received.nameAt(current), bytes, at + Layout.NAME, NAME_BYTES);
+    hitTimes[(at + Layout.DURATION) >> 3] = durationMs;
+    const word = (at + Layout.HIT) >> 2;
     words[word] = hit.length;
     words[word + 1] = hit.rcode;
     words[word + 2] = hit.replyFlags;
     words[word + 3] = hit.answerCount;
     words[word + 4] = hit.block;
     words[word + 5] = hit.zone;
-    copy(memory, io.inAt, bytes, at + Record.HIT_PACKET, packetBytes);
+    copy(memory, io.inAt, bytes, at + Layout.HIT_PACKET, packetBytes);
     hits.commit();
     const woken = Atomics.load(control, LOG_WOKEN);
     if (woken === Signals.HITS_NOW) return;

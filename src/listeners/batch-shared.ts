@@ -141,7 +141,7 @@ export function clockOffset(): number {
 //
 //   0 time 8 │ 8 socket 4 │ 12 packetLength 4 │ 16 name 32 │ 48 controlLength 4 (8) │ 56 control 40 │ 96 packet…     a miss
 //   0 time 8 │ 8 socket 4 │ 12 packetLength 4 │ 16 name 32 │ 48 duration 8 │ 56 length, rcode, flags, answers, block, zone 6×4 │ 80 packet…    a hit
-export const Record = {
+export const Layout = {
   TIME: 0,
   SOCKET: 8,
   PACKET_LENGTH: 12,
@@ -154,4 +154,4 @@ export const Record = {
   HIT_PACKET: 80,
 } as const;
 /** Name, control length and control of a miss: all that its reply needs. */
-export const RETURN_BYTES: number = Record.MISS_PACKET - Record.NAME;
+export const RETURN_BYTES: number = Layout.MISS_PACKET - Layout.NAME;

@@ -6,7 +6,7 @@ import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Responder } from "../respond.ts";
 import type { SharedFront } from "../front.ts";
-import { bindAddress, codeOf, within } from "./bind.ts";
+import { bindAddress, codeOf, listenError, within } from "./bind.ts";
 import { createFold } from "./batch-metrics.ts";
 import { clockOffset, ThreadMemories } from "./batch-shared.ts";
 import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
@@ -87,6 +87,7 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
   let isRun = false;
   let looking: NodeJS.Timeout | undefined;
   let stopped: Promise<void> | undefined;
+  let refreshing: Promise<void> = Promise.resolve();
   const onExit = (): void => {
     for (const slot of slots) slot.tellToStop();
   };
@@ -114,8 +115,10 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
         throw error;
       }
     },
-    async refresh() {
-      for (const slot of slots) await slot.replace();
+    refresh() {
+      const refreshed = refreshing.then(replaceAll);
+      refreshing = refreshed.catch(() => {}); // the caller's
+      return refreshed;
     },
     standingStill: (overMs) => slots.find((slot) => slot.stillMs > overMs)?.name,
     stop(graceMs) {
@@ -124,6 +127,10 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
     },
   };
   return engine;
+
+  async function replaceAll(): Promise<void> {
+    for (const slot of slots) await slot.replace();
+  }
 
   function look(): void {
     for (const slot of slots) slot.look(LOOK_MS);
@@ -263,8 +270,13 @@ class Address implements ReplyPoint, Served {
     this.#open[0] = first;
     this.#bound = first.bound;
     this.#isOwn = ownAddresses(first.bound.address);
-    if (this.#threads > 1) this.#sockets.share(first);
-    for (let thread = 1; thread < this.#threads; thread++) this.open(thread);
+    try {
+      if (this.#threads > 1) this.#sockets.share(first);
+      for (let thread = 1; thread < this.#threads; thread++) this.open(thread);
+    } catch (error) {
+      this.closeAll();
+      throw listenError("udp", first.bound, error);
+    }
   }
 
   get bound(): ListenAddress {

@@ -6,7 +6,7 @@ import type { Hit } from "../answers/answer-table.ts";
 import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import { Exchange } from "../dns/question.ts";
 import type { Responder } from "../respond.ts";
-import { createCounters, dropIndex, failuresOf, LOG_WOKEN, Record, RETURN_BYTES, Signals, WOKEN, type ThreadData } from "./batch-shared.ts";
+import { createCounters, dropIndex, failuresOf, LOG_WOKEN, Layout, RETURN_BYTES, Signals, WOKEN, type ThreadData } from "./batch-shared.ts";
 import { BATCH, CONTROL_BYTES, Messages, NAME_BYTES, sendAll } from "./messages.ts";
 import { AF_INET6, MSG_DONTWAIT, type Native } from "./native.ts";
 import { RingReader } from "./ring.ts";
@@ -142,11 +142,11 @@ export class Misses {
     if (!missReader.next()) return false;
     const { bytes, words, at } = missReader;
     this.#answer(
-      points[words[(at + Record.SOCKET) >> 2] as number] as ReplyPoint,
+      points[words[(at + Layout.SOCKET) >> 2] as number] as ReplyPoint,
       bytes,
       at,
-      at + Record.MISS_PACKET,
-      words[(at + Record.PACKET_LENGTH) >> 2] as number,
+      at + Layout.MISS_PACKET,
+      words[(at + Layout.PACKET_LENGTH) >> 2] as number,
       missTimes[at >> 3] as number,
     );
     missReader.release();
@@ -161,11 +161,11 @@ export class Misses {
     io.outAt = this.#replies.claim(point);
     const answer = point.responder.respond(io);
     if (typeof answer === "number") {
-      if (answer > 0) this.#replies.add(bytes, at + Record.NAME, answer);
+      if (answer > 0) this.#replies.add(bytes, at + Layout.NAME, answer);
       return;
     }
     this.#pending++;
-    const returnTo = bytes.slice(at + Record.NAME, at + Record.NAME + RETURN_BYTES);
+    const returnTo = bytes.slice(at + Layout.NAME, at + Layout.NAME + RETURN_BYTES);
     void answer.then((reply) => this.#settle(point, returnTo, reply));
   }
 
@@ -218,16 +218,16 @@ export class Misses {
     for (let count = 0; count < most; count++) {
       if (!hitReader.next()) return false;
       const { bytes, words, at } = hitReader;
-      const point = points[words[(at + Record.SOCKET) >> 2] as number] as ReplyPoint;
-      const word = (at + Record.HIT) >> 2;
+      const point = points[words[(at + Layout.SOCKET) >> 2] as number] as ReplyPoint;
+      const word = (at + Layout.HIT) >> 2;
       hit.length = words[word] as number;
       hit.rcode = words[word + 1] as number;
       hit.replyFlags = words[word + 2] as number;
       hit.answerCount = words[word + 3] as number;
       hit.block = words[word + 4] as number;
       hit.zone = words[word + 5] as number;
-      this.#fill(point, bytes, at, at + Record.HIT_PACKET, words[(at + Record.PACKET_LENGTH) >> 2] as number, hitTimes[at >> 3] as number);
-      point.responder.observed(this.#io, hit, hitTimes[(at + Record.DURATION) >> 3] as number);
+      this.#fill(point, bytes, at, at + Layout.HIT_PACKET, words[(at + Layout.PACKET_LENGTH) >> 2] as number, hitTimes[at >> 3] as number);
+      point.responder.observed(this.#io, hit, hitTimes[(at + Layout.DURATION) >> 3] as number);
       hitReader.release();
     }
     return true;
@@ -235,7 +235,7 @@ export class Misses {
 
   #fill(point: ReplyPoint, bytes: Uint8Array, at: number, packetAt: number, packetBytes: number, receivedAtMs: number): void {
     const io = this.#io;
-    const nameAt = at + Record.NAME;
+    const nameAt = at + Layout.NAME;
     io.in = bytes;
     io.inAt = packetAt;
     io.inEnd = packetAt + packetBytes;
@@ -283,10 +283,10 @@ class Replies {
     const memory = this.#messages.bytes;
     const nameAt = this.#messages.nameAt(index);
     const controlAt = this.#messages.controlAt(index);
-    const controlFrom = at + Record.CONTROL - Record.NAME;
+    const controlFrom = at + Layout.CONTROL - Layout.NAME;
     for (let byte = 0; byte < NAME_BYTES; byte++) memory[nameAt + byte] = bytes[at + byte] as number;
     for (let byte = 0; byte < CONTROL_BYTES; byte++) memory[controlAt + byte] = bytes[controlFrom + byte] as number;
-    const controlBytes = bytes[at + Record.CONTROL_LENGTH - Record.NAME] as number; // at most CONTROL_BYTES
+    const controlBytes = bytes[at + Layout.CONTROL_LENGTH - Layout.NAME] as number; // at most CONTROL_BYTES
     this.#messages.setName(index, nameAt, bytes[at] === AF_INET6 ? SOCKADDR_BYTES : SOCKADDR_IPV4_BYTES);
     this.#messages.setControl(index, controlAt, controlBytes);
     this.#messages.setPayload(index, this.#nextAt, length);

@@ -86,14 +86,21 @@ export class ThreadSlot {
     await this.#life.running;
   }
 
-  /** Starts a thread beside the one there is, and ends that. */
+  /** Starts a thread beside the one there is, and ends that. One call at a time. */
   async replace(): Promise<void> {
-    const old = this.#life;
-    if (old === undefined || this.#isStopping) return; // the next start brings what is new
+    if (this.#life === undefined || this.#isStopping) return; // the next start brings what is new
     const next = this.#begin();
-    await next.running;
+    try {
+      await next.running;
+    } catch (error) {
+      if (this.#isStopping) return;
+      throw error;
+    }
+    // The old one, or what took its place if it ended meanwhile.
+    const old = this.#life as Life | undefined;
+    clearTimeout(this.#restarting);
     this.#life = next;
-    await old.end();
+    await old?.end();
   }
 
   async stop(): Promise<void> {

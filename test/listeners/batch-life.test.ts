@@ -67,6 +67,20 @@ describe("listeners/batch: starts and stops", function () {
     asker.close();
   });
 
+  it("threads that are replaced and lost at the same time leave none behind", async () => {
+    const front = { ...wayward, unshare: () => gone++, share: () => (lent++, wayward.share()) };
+    let [lent, gone] = [0, 0];
+    const dns = await engineRig({ threads: 2, worker: wayward.worker, addresses: [front] });
+    const target = boundOf(dns);
+    const replaced = Promise.all([dns.engine.refresh(), dns.engine.refresh()]);
+    for (let times = 0; times < 10; times++) await udpAsk(target, query({ name: "throw.example.org." }), 5);
+    await replaced;
+    await untilAll(target, 2);
+    expect(lent - gone).to.equal(2);
+    await dns.engine.stop(0);
+    expect(lent - gone).to.equal(0);
+  });
+
   it("a process with four busy threads ends by process.exit()", async () => {
     const script = `
       const { createBatchEngine } = await import("../dist/listeners/batch.js");
