@@ -5,6 +5,7 @@
 import type { Position } from "../errors.ts";
 import type { Family } from "./kube-names.ts";
 import type { Endpoint, EndpointPort, Protocol, ServicePort, ServiceType } from "./objects.ts";
+import type { PackedEndpoints } from "./packed-slice.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 export type IpFamilyPolicy = "SingleStack" | "PreferDualStack" | "RequireDualStack";
@@ -38,7 +39,7 @@ export interface ManifestSlice extends ManifestHead {
   readonly kind: "EndpointSlice";
   readonly service: string;
   readonly addressType: Family;
-  readonly endpoints: readonly Endpoint[];
+  readonly endpoints: PackedEndpoints;
   readonly ports: readonly EndpointPort[];
 }
 

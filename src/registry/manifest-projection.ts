@@ -28,6 +28,7 @@ import {
   NOT_AN_ADDRESS,
 } from "./kube-names.ts";
 import type { Endpoint, EndpointPort, Protocol, ServicePort, ServiceType } from "./objects.ts";
+import { packEndpoints } from "./packed-slice.ts";
 
 export interface ParsedManifests {
   readonly objects: readonly Manifest[];
@@ -306,7 +307,7 @@ function projectSlice(fields: Fields, head: ManifestHead, context: Context): Man
     const ready = item.fields("conditions").flag("ready") ?? true;
     return endpointOf(item, addresses, ready, item.text("zone"));
   });
-  return { kind: "EndpointSlice", ...head, service, addressType, endpoints, ports: endpointPorts(fields) };
+  return { kind: "EndpointSlice", ...head, service, addressType, endpoints: packEndpoints(endpoints), ports: endpointPorts(fields) };
 }
 
 function endpointOf(item: Fields, addresses: readonly string[], ready: boolean, zone: string | undefined): Endpoint {

@@ -1,6 +1,7 @@
 // The cluster as last seen: indexes over the objects, and a batched feed of changes. Sources and tests write
 // through apply(); the Zone views read. Nothing here knows where the objects come from.
 
+import { isIPv4 } from "node:net";
 import type { Applied, Change, EndpointSlice, Namespace, Pod, RegistryObject, Service } from "./objects.ts";
 
 /** Called after a batch is applied, with the changes that really changed something; never with an empty batch. */
@@ -61,9 +62,9 @@ export function createRegistry(options: RegistryOptions = {}): WritableRegistry 
   const pods = new Map<string, Pod>();
   const slices = new Map<string, EndpointSlice>();
   const slicesOfService = new Map<string, EndpointSlice[]>();
-  const servicesByAddress = new Multimap<Service>();
-  const slicesByAddress = new Multimap<EndpointSlice>();
-  const podsByAddress = new Multimap<Pod>();
+  const servicesByAddress = new ByAddress<Service>();
+  const slicesByAddress = new ByAddress<EndpointSlice>();
+  const podsByAddress = new ByAddress<Pod>();
   let changedAtMs = now();
   if (waitingFor.size === 0) synced.resolve();
 
@@ -172,28 +173,38 @@ function replace<T>(map: Map<string, T>, key: string, value: T, present: boolean
   return previous;
 }
 
-// Most addresses have one user: a lone value is kept bare, an array only from the second on.
-class Multimap<T extends object> {
-  readonly #map = new Map<string, T | T[]>();
+// Objects by address. Most addresses have one user: a lone value is kept bare, an array only from the second on.
+class ByAddress<T extends object> {
+  readonly #map = new Map<number | string, T | T[]>();
 
-  get(key: string): readonly T[] {
-    const held = this.#map.get(key);
+  get(address: string): readonly T[] {
+    const held = this.#map.get(keyOfAddress(address));
     if (held === undefined) return NONE;
     return Array.isArray(held) ? held : [held];
   }
 
-  add(key: string, value: T): void {
+  add(address: string, value: T): void {
+    const key = keyOfAddress(address);
     const held = this.#map.get(key);
     if (held === undefined) this.#map.set(key, value);
     else if (Array.isArray(held)) held.push(value);
     else this.#map.set(key, [held, value]);
   }
 
-  remove(key: string, value: T): void {
-    const left = this.get(key).filter((other) => other !== value);
+  remove(address: string, value: T): void {
+    const key = keyOfAddress(address);
+    const left = this.get(address).filter((other) => other !== value);
     if (left.length === 0) this.#map.delete(key);
     else this.#map.set(key, left.length === 1 ? (left[0] as T) : [...left]);
   }
+}
+
+// An IPv4 address as a 32-bit integer, which the map holds without another 32 bytes for its text.
+function keyOfAddress(address: string): number | string {
+  if (!isIPv4(address)) return address;
+  let key = 0;
+  for (const octet of address.split(".")) key = (key << 8) | Number(octet);
+  return key;
 }
 
 function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {

@@ -5,6 +5,7 @@ import { hashText } from "./cluster-ips.ts";
 import { checkLabel, type Family, familyOf } from "./kube-names.ts";
 import type { Labels, ManifestEndpoints, ManifestPod, ManifestService, ManifestSlice, ManifestWorkload } from "./manifest-objects.ts";
 import type { Endpoint, EndpointPort, EndpointSlice } from "./objects.ts";
+import { packEndpoints, packedSlice, unpackEndpoints } from "./packed-slice.ts";
 
 /** Endpoints in one slice at most, the endpointslice controller's default. */
 export const MAX_ENDPOINTS_PER_SLICE = 100;
@@ -133,8 +134,12 @@ export function mirrorEndpoints(service: ManifestService, legacy: ManifestEndpoi
 
 /** A slice as written, for its Service. */
 export function manualSlice(service: ManifestService, slice: ManifestSlice): EndpointSlice {
-  const { namespace, name, addressType, endpoints, ports } = slice;
-  return { kind: "EndpointSlice", namespace, name, service: service.name, addressType, endpoints: published(service, endpoints), ports };
+  const { namespace, name, addressType, ports } = slice;
+  // As a rule the text that the manifest keeps, not another one.
+  const endpoints = service.publishNotReadyAddresses
+    ? packEndpoints(published(service, unpackEndpoints(slice.endpoints)))
+    : slice.endpoints;
+  return packedSlice({ kind: "EndpointSlice", namespace, name, service: service.name, addressType, ports }, endpoints);
 }
 
 function sliceOf(
@@ -144,7 +149,8 @@ function sliceOf(
   endpoints: readonly Endpoint[],
   ports: readonly EndpointPort[],
 ): EndpointSlice {
-  return { kind: "EndpointSlice", namespace: service.namespace, name, service: service.name, addressType, endpoints, ports };
+  const head = { kind: "EndpointSlice", namespace: service.namespace, name, service: service.name, addressType, ports } as const;
+  return packedSlice(head, packEndpoints(endpoints));
 }
 
 function published(service: ManifestService, endpoints: readonly Endpoint[]): readonly Endpoint[] {

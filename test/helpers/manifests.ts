@@ -7,6 +7,7 @@ import type {
   ManifestSlice,
   ManifestWorkload,
 } from "../../src/registry/manifest-objects.ts";
+import { packEndpoints } from "../../src/registry/packed-slice.ts";
 
 const HEAD = { namespace: "default", at: { file: "test.yaml", line: 1, column: 1 } } as const;
 
@@ -37,7 +38,16 @@ export function workloadManifest(fields: Partial<ManifestWorkload>): ManifestWor
 }
 
 export function sliceManifest(fields: Partial<ManifestSlice>): ManifestSlice {
-  return { kind: "EndpointSlice", ...HEAD, name: "web-1", service: "web", addressType: "IPv4", endpoints: [], ports: [], ...fields };
+  return {
+    kind: "EndpointSlice",
+    ...HEAD,
+    name: "web-1",
+    service: "web",
+    addressType: "IPv4",
+    endpoints: packEndpoints([]),
+    ports: [],
+    ...fields,
+  };
 }
 
 export function endpointsManifest(fields: Partial<ManifestEndpoints>): ManifestEndpoints {

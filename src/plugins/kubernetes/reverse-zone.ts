@@ -1,6 +1,5 @@
 // The reverse zones of a cluster: a view that works out the PTR records of an address when it is asked. What it keeps,
-// once for all reverse zones of a block, is which addresses have an answer and how many stand below each name above
-// them, for an empty non-terminal exists as long as there is one.
+// once for all reverse zones of a block, is which names there are: one above addresses exists as long as one is below it.
 
 import { isWithin, labelsBelow, nameBelow, parentOf, parseName, type Name } from "../../dns/name.ts";
 import { nameRdata } from "../../dns/rdata.ts";
@@ -12,19 +11,18 @@ import { NO_SUCH_TYPE, zoneSoa, type ReasonsMode } from "./zone.ts";
 
 /** Which reverse names exist, and which ones a change touches. */
 export interface ReverseIndex {
-  has(address: string): boolean;
-  addresses(): Iterable<string>;
-  /** Names above addresses, the addresses' own not. */
+  /** Whether names are below it. */
   isAbove(name: Name): boolean;
-  above(): Iterable<Name>;
+  /** The names in a zone, its apex not. */
+  names(apex: Name): Iterable<Name>;
   subscribe(listener: (touched: ReadonlySet<Name>) => void): () => void;
   close(): void;
 }
 
 /** Follows the cluster until close(). */
 export function createReverseIndex(cluster: Cluster): ReverseIndex {
-  const known = new Set<string>();
-  const namesBelow = new Map<Name, number>();
+  // Of each name above addresses the labels right below it, a character each: ten addresses take 32 bytes, in a Set 250.
+  const labelsUnder = new Map<Name, string>();
   const listeners = new Set<(touched: ReadonlySet<Name>) => void>();
   for (const address of allAddresses(cluster)) update(address, new Set());
   const close = cluster.subscribe(({ addresses }) => {
@@ -33,10 +31,15 @@ export function createReverseIndex(cluster: Cluster): ReverseIndex {
     for (const listener of listeners) listener(touched);
   });
   return {
-    has: (address) => known.has(address),
-    addresses: () => known,
-    isAbove: (name) => namesBelow.has(name),
-    above: () => namesBelow.keys(),
+    isAbove: (name) => labelsUnder.has(name),
+    *names(apex) {
+      for (const [above, labels] of labelsUnder) {
+        if (!isWithin(above, apex)) continue;
+        if (above !== apex) yield above;
+        if (!isRightAboveAddresses(above)) continue;
+        for (const label of labels) yield childOf(above, label);
+      }
+    },
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -48,38 +51,57 @@ export function createReverseIndex(cluster: Cluster): ReverseIndex {
     const name = reverseName(address);
     if (name === undefined) return;
     const exists = cluster.usersOf(address).length > 0;
-    const existed = known.has(address);
+    const existed = labelsUnder.get(parentOf(name))?.includes(labelOf(name)) === true;
     if (exists || existed) touched.add(name);
     if (exists === existed) return;
-    if (exists) known.add(address);
-    else known.delete(address);
-    for (let above = parentOf(name); above !== ARPA; above = parentOf(above)) {
-      const before = namesBelow.get(above) ?? 0;
-      const count = before + (exists ? 1 : -1);
-      if (count === 0) namesBelow.delete(above);
-      else namesBelow.set(above, count);
-      if (before === 0 || count === 0) touched.add(above);
+    for (let [below, above] = [name, parentOf(name)]; above !== ARPA; [below, above] = [above, parentOf(above)]) {
+      const label = labelOf(below);
+      const labels = labelsUnder.get(above);
+      const left = exists ? (labels ?? "") + label : (labels ?? "").replace(label, "");
+      if (labels === undefined) labelsUnder.set(copyOf(above), left);
+      else if (left === "") labelsUnder.delete(above);
+      else {
+        labelsUnder.set(above, left);
+        return;
+      }
+      touched.add(above);
     }
   }
 }
 
 const ARPA: Name = parseName("arpa");
 const IN_ADDR: Name = parseName("in-addr.arpa");
+const IP6: Name = parseName("ip6.arpa");
+const OCTETS = 4;
+const NIBBLES = 32;
+
+// The name's first label as one character: an octet's value, or the code of a nibble's digit.
+function labelOf(name: Name): string {
+  const label = name.slice(1, 1 + name.charCodeAt(0));
+  return name.endsWith(IP6) ? label : String.fromCharCode(Number(label));
+}
+
+function childOf(above: Name, label: string): Name {
+  const text = above.endsWith(IP6) ? label : String(label.charCodeAt(0));
+  return (String.fromCharCode(text.length) + text + above) as Name;
+}
+
+function isRightAboveAddresses(name: Name): boolean {
+  // A nibble's label takes two octets.
+  if (name.endsWith(IP6)) return name.length === IP6.length + (NIBBLES - 1) * 2;
+  return labelsBelow(name, IN_ADDR)?.length === OCTETS - 1;
+}
+
+// What is cut from a name keeps all of it in memory.
+function copyOf(name: Name): Name {
+  return Buffer.from(name, "latin1").toString("latin1") as Name;
+}
 
 function* allAddresses(cluster: Cluster): Generator<string> {
   for (const service of cluster.services()) {
     yield* service.clusterIPs;
     for (const { address } of cluster.published(service)) yield address;
   }
-}
-
-// By an address's text whether it may be in the zone, without its name: spelling out 50,000 that are in another zone
-// would hold up answers for 50 ms.
-function addressFilter(apex: Name): (address: string) => boolean {
-  const octets = labelsBelow(apex, IN_ADDR)?.toReversed();
-  if (octets === undefined) return (address) => address.includes(":");
-  const start = octets.map((octet) => `${octet}.`).join("");
-  return (address) => address.startsWith(start) && !address.includes(":");
 }
 
 export interface ReverseZoneOptions {
@@ -100,7 +122,6 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
   const { cluster, index, apex, forward, ttl, ptr, reasons, complete } = options;
   const { registry } = cluster;
   const listeners = new Set<NamesListener>();
-  const mayHold = addressFilter(apex);
   let stop: (() => void) | undefined;
   const nsDns = nameBelow(forward, "ns", "dns") ?? forward;
   const soa = (): ReturnType<typeof zoneSoa> => zoneSoa(apex, ttl, registry.changedAtMs);
@@ -121,12 +142,7 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
     },
     *names() {
       yield apex;
-      for (const name of index.above()) if (name !== apex && isWithin(name, apex)) yield name;
-      for (const address of index.addresses()) {
-        if (!mayHold(address)) continue;
-        const name = reverseName(address);
-        if (name !== undefined && isWithin(name, apex)) yield name;
-      }
+      yield* index.names(apex);
     },
     subscribe(listener) {
       listeners.add(listener);
