@@ -60,7 +60,7 @@ interface Running {
 }
 
 const quick = process.argv.includes("--quick");
-const rounds = quick ? 1 : 4;
+const rounds = quick ? 1 : 3;
 const seconds = quick ? 0.5 : 1;
 
 const folder = join(root, ".tmp/bench");
