@@ -189,7 +189,7 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
         zone: indexes.get(zone) ?? 0,
         block,
         askChain: node.askChain === true,
-        openBelow: node.openBelow === true,
+        openBelow: node.openBelow ?? false,
         partial,
         reasonBelow: node.reasonBelow ?? "",
         reason: node.reason ?? "",

@@ -37,8 +37,8 @@ export interface CompiledName {
   readonly block: number;
   /** Ask the chain for everything at this name. */
   readonly askChain: boolean;
-  /** Ask the chain for names below that have no entry. */
-  readonly openBelow: boolean;
+  /** Ask the chain for names below that have no entry: for all, or for those whose label right below looks like an address. */
+  readonly openBelow: boolean | "addresses";
   /** Ask the chain for types that have no answer here. */
   readonly partial: boolean;
   /** Why a name right below does not exist; "" for no reason. */

@@ -57,6 +57,7 @@ export const HEAD_BYTES = 16;
 export const ENTRY_ASK_CHAIN = 1;
 export const ENTRY_OPEN_BELOW = 2;
 export const ENTRY_PARTIAL = 4;
+export const ENTRY_OPEN_TO_ADDRESSES = 8;
 
 // Bits of an answer's flags. Above those for a remembered one stands its rcode.
 export const ANSWER_REMEMBERED = 1;

@@ -4,6 +4,7 @@
 import { randomInt } from "node:crypto";
 import { receiveMessageOnPort, type MessagePort } from "node:worker_threads";
 import { encodeOpt, Flags, HEADER_BYTES, MAX_MESSAGE_BYTES, MIN_UDP_BYTES, OPT_BYTES, putUint16, Rcodes } from "../dns/message.ts";
+import { isAddressLabelAt } from "../dns/address-label.ts";
 import type { Exchange } from "../dns/question.ts";
 import { RRTypes } from "../dns/records.ts";
 import { Outcomes, type AnswerTable, type Hit, type Outcome } from "./answer-table.ts";
@@ -18,6 +19,7 @@ import {
   DELETED,
   ENTRY_ASK_CHAIN,
   ENTRY_OPEN_BELOW,
+  ENTRY_OPEN_TO_ADDRESSES,
   ENTRY_PARTIAL,
   EPOCH,
   FREE,
@@ -121,6 +123,7 @@ export class TableReader implements AnswerTable {
       const at = (unit & UNIT_MASK) << 2;
       const bits = words[at + 1] as number;
       if ((bits & ENTRY_OPEN_BELOW) !== 0) return Outcomes.ASK_CHAIN;
+      if ((bits & ENTRY_OPEN_TO_ADDRESSES) !== 0 && isAddressLabelAt(io.name, labels[label - 1] as number)) return Outcomes.ASK_CHAIN;
       const of = words[at + 2] as number;
       hit.zone = of & 0xffff;
       hit.block = of >>> 16;

@@ -49,6 +49,7 @@ import {
   DELETED,
   ENTRY_ASK_CHAIN,
   ENTRY_OPEN_BELOW,
+  ENTRY_OPEN_TO_ADDRESSES,
   ENTRY_PARTIAL,
   FIRST_SLOTS,
   FREE,
@@ -111,7 +112,8 @@ export class TableWriter {
     const hash = hashOf(wire, this.#seed);
     const answers = compiled.answers.length > MAX_ANSWERS ? [] : compiled.answers;
     let flags = compiled.askChain || answers !== compiled.answers ? ENTRY_ASK_CHAIN : 0;
-    if (compiled.openBelow) flags |= ENTRY_OPEN_BELOW;
+    if (compiled.openBelow === true) flags |= ENTRY_OPEN_BELOW;
+    if (compiled.openBelow === "addresses") flags |= ENTRY_OPEN_TO_ADDRESSES;
     if (compiled.partial) flags |= ENTRY_PARTIAL;
     const bits = flags | (this.#reasonOf(compiled.reasonBelow) << 16) | (this.#reasonOf(compiled.reason) << 24);
     this.#publish(wire, hash, this.#write(wire, hash, bits, compiled.zone | (compiled.block << 16), answers, []));

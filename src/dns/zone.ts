@@ -10,8 +10,11 @@ export interface Node {
   readonly rrsets: readonly RecordSet[];
   /** Only the chain can answer: the reply depends on more than this zone (an alias that leaves it). */
   readonly askChain?: true;
-  /** Names below this one exist without end or outside this zone's knowledge: absence proves nothing. */
-  readonly openBelow?: true;
+  /**
+   * Names below this one exist without end or outside this zone's knowledge: absence proves nothing. "addresses": those
+   * only whose label right below it looks like an address (dns/address-label.ts); they are not listed.
+   */
+  readonly openBelow?: true | "addresses";
   /** Types that are not listed are not this zone's business: they go on down the chain (search aliases). */
   readonly partial?: true;
   /** The name is not this zone's but another's: a referral answers all but DS at the cut itself. Comes with `askChain`. */
@@ -58,7 +61,7 @@ export interface Zone {
   soa(): RecordSet | undefined;
   /** What stands at the name; undefined: the name does not exist. `name` is within the apex. */
   node(name: Name): Node | undefined;
-  /** Every name that node() knows, empty non-terminals included, names without end not. */
+  /** Every name that node() knows, empty non-terminals included, names without end not, nor those that are "addresses" below another. */
   names(): Iterable<Name>;
   /** Tells the names whose node may have changed. Returns the way to stop. */
   subscribe(listener: NamesListener): () => void;

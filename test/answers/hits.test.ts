@@ -63,6 +63,8 @@ describe("a thread answers by itself", () => {
     ["_tcp.raw.default.svc.cluster.local", "NXDOMAIN 0 no such endpoint or port"],
     ["db-0.db.default.svc.cluster.local", "NOERROR 1"],
     ["x.db-0.db.default.svc.cluster.local", "NXDOMAIN 0 no names below this one"],
+    ["10-244-0-7.db.default.svc.cluster.local", "NOERROR 1"],
+    ["10-244-0-9.db.default.svc.cluster.local", "NXDOMAIN 0 no such endpoint or port"],
     ["10.0.3.10.in-addr.arpa PTR", "NOERROR 1"],
     // Underscores are optional: rare, so the chain's.
     ["http.tcp.web.default.svc.cluster.local SRV", "chain"],
@@ -72,6 +74,11 @@ describe("a thread answers by itself", () => {
     // Computed names, names that may be another plugin's, and names that the SOA would compress with.
     ["10-244-0-9.default.pod.cluster.local", "chain"],
     ["1.2.0.192.in-addr.arpa PTR", "chain"],
+    // Endpoints of a Service with an address of its own are not listed.
+    ["10-244-0-5.web.default.svc.cluster.local", "chain"],
+    ["10-244-0-9.web.default.svc.cluster.local", "chain"],
+    ["2001-db8--9.web.default.svc.cluster.local", "chain"],
+    ["x.10-244-0-9.web.default.svc.cluster.local", "chain"],
     ["ext.default.svc.cluster.local", "chain"],
     ["x.dns.cluster.local", "chain"],
   ];

@@ -3,6 +3,7 @@
 
 import type { Applied, Endpoint, EndpointPort, EndpointSlice, Protocol, Service } from "../../registry/objects.ts";
 import { addressesOf, type Registry } from "../../registry/registry.ts";
+import { isAddressLabel } from "../../dns/address-label.ts";
 import type { LabelSelector } from "./label-selector.ts";
 
 export interface ClusterOptions {
@@ -56,7 +57,7 @@ export interface Cluster {
   publishedAs(service: Service, label: string): readonly Published[];
   /** Why there is nothing at a Service's name; undefined where there is. */
   absence(service: Service): string | undefined;
-  /** The labels in front of a Service's name below which something stands, as in TouchedService. */
+  /** The labels in front of a Service's name below which something stands and is listed, as in TouchedService. */
   below(service: Service): Set<string>;
   /** Whether a named port of the Service has the protocol, `_tcp` for example: an empty non-terminal. */
   hasProtocol(service: Service, label: string): boolean;
@@ -112,7 +113,7 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
     absence,
     below: (service) => {
       const labels = new Set<string>();
-      if (absence(service) === undefined) addBelow(labels, service, slicesOf(service));
+      if (absence(service) === undefined) addBelow(labels, service, slicesOf(service), listedBelow(service));
       return labels;
     },
     hasProtocol(service, label) {
@@ -195,14 +196,20 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
     return ready ? undefined : NO_READY_ENDPOINTS;
   }
 
-  function addBelow(labels: Set<string>, service: Service | undefined, slices: readonly EndpointSlice[]): void {
+  function addBelow(
+    labels: Set<string>,
+    service: Service | undefined,
+    slices: readonly EndpointSlice[],
+    isListed: (label: string) => boolean,
+  ): void {
     if (service !== undefined && service.type !== "ExternalName" && !service.headless) addPorts(labels, service.ports);
     for (const { endpoints, ports } of slices) {
       let published = false;
       for (const endpoint of endpoints) {
         if (!endpoint.ready) continue;
         for (const address of endpoint.addresses) {
-          labels.add(labelOf(endpoint, address));
+          const label = labelOf(endpoint, address);
+          if (isListed(label)) labels.add(label);
           published = true;
         }
       }
@@ -218,6 +225,7 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
     const namespaces = new Set<string>();
     const services = new Map<string, TouchedService & { readonly below: Set<string> }>();
     const addresses = new Set<string>();
+    const changed = new Set<unknown>(changes.map(({ object }) => object));
 
     for (const change of changes) {
       const { verb, object, previous } = change;
@@ -226,11 +234,11 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
           if (verb === "upsert" && previous === undefined) count(object.namespace, 1);
           if (verb === "delete") count(object.namespace, -1);
           if (verb === "delete" || previous === undefined) namespaces.add(object.namespace);
+          const now = verb === "upsert" ? object : undefined;
           const current = registry.slices(object.namespace, object.name);
-          touch(object.namespace, object.name, undefined, current);
-          for (const service of [object, previous as Service | undefined]) {
+          for (const service of [now, previous as Service | undefined]) {
             if (service === undefined) continue;
-            touch(service.namespace, service.name, service, NONE);
+            touch(service.namespace, service.name, service, current);
             for (const address of service.clusterIPs) addresses.add(address);
           }
           break;
@@ -239,11 +247,13 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
           if (noEndpoints) break;
           for (const slice of [object, previous as EndpointSlice | undefined]) {
             if (slice === undefined) continue;
-            const below = touch(slice.namespace, slice.service, undefined, [slice]);
+            const service = registry.service(slice.namespace, slice.service);
+            // A Service that is headless no more had names that are not listed now.
+            const isSame = service !== undefined && !changed.has(service);
+            const below = touch(slice.namespace, slice.service, undefined, [slice], isSame ? listedBelow(service) : isAny);
             // SRV answers carry the addresses of their targets, which other slices may share.
             for (const { ports } of registry.slices(slice.namespace, slice.service)) addPorts(below, ports);
             // With ignore empty_service, the Service's own names come and go with its endpoints.
-            const service = registry.service(slice.namespace, slice.service);
             if (ignoreEmptyService && service !== undefined) touch(slice.namespace, slice.service, service, NONE);
           }
           break;
@@ -266,15 +276,30 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
     const touched: Touched = { namespaces, services: [...services.values()], addresses };
     for (const listener of listeners) listener(touched);
 
-    function touch(namespace: string, name: string, service: Service | undefined, slices: readonly EndpointSlice[]): Set<string> {
+    function touch(
+      namespace: string,
+      name: string,
+      service: Service | undefined,
+      slices: readonly EndpointSlice[],
+      isListed = service === undefined ? isAny : listedBelow(service),
+    ): Set<string> {
       const key = `${namespace}/${name}`;
       let entry = services.get(key);
       if (entry === undefined) services.set(key, (entry = { namespace, name, below: new Set() }));
-      addBelow(entry.below, service, slices);
+      addBelow(entry.below, service, slices, isListed);
       for (const slice of slices) for (const address of addressesOf(slice)) addresses.add(address);
       return entry.below;
     }
   }
+}
+
+// Of endpoints' labels below a Service: its zone's nodes say the same.
+function listedBelow({ headless }: Service): (label: string) => boolean {
+  return headless ? isAny : (label) => !isAddressLabel(label);
+}
+
+function isAny(): boolean {
+  return true;
 }
 
 // Underscores are optional. Below a protocol without its own, names are open: nobody asks for them but by hand.

@@ -6,6 +6,7 @@
 //         │                               └─ _PROTOCOL ── _PORT
 //         └─ pod ── NAMESPACE ── 10-244-0-9 (computed: never listed)
 
+import { isAddressLabel } from "../../dns/address-label.ts";
 import { labelsBelow, nameBelow, type Name } from "../../dns/name.ts";
 import { addressToBytes, nameRdata, soaRdata, txtRdata } from "../../dns/rdata.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
@@ -139,7 +140,9 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     if (absent !== undefined) return first === undefined ? missing(absent) : undefined;
     if (first === undefined) {
       const rrsets = records.atService(name, service);
-      if (service.type !== "ExternalName") return { ...leaf(rrsets, Reasons.endpoint), ...targetsOf(name, service) };
+      if (service.headless) return { ...leaf(rrsets, Reasons.endpoint), ...targetsOf(name, service) };
+      // Nobody is sent to its endpoints by name: of 10,000 Services with ten each, listing them took 20 MiB of the table.
+      if (service.type !== "ExternalName") return { ...leaf(rrsets, Reasons.endpoint), openBelow: "addresses" };
       if (rrsets.length === 0) return missing("ExternalName is not a domain name");
       return { ...leaf(rrsets, Reasons.leaf), askChain: true };
     }
@@ -159,7 +162,9 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
       // Without underscores names are rare: they are not worth answers in the table, and those below are not listed.
       return first === protocol ? { ...here, askChain: true, openBelow: true } : here;
     }
-    return rrsets.length === 0 ? undefined : leaf(rrsets, Reasons.leaf);
+    if (rrsets.length === 0) return undefined;
+    const here: Node = leaf(rrsets, Reasons.leaf);
+    return service.headless || !isAddressLabel(first) ? here : { ...here, askChain: true, openBelow: true };
   }
 
   // The targets of a headless Service's ports are its endpoints.

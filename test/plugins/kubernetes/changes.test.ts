@@ -175,7 +175,6 @@ describe("kubernetes: changes", () => {
     instance.zones?.[0]?.subscribe((names) => told.push(...Array.from(names, formatName)));
     registry.apply(...upserts(slice({ service: "web", endpoints: [{ addresses: ["10.244.0.8"], ready: true }] })));
     expect(told.toSorted()).to.deep.equal([
-      "10-244-0-8.web.default.svc.cluster.local.",
       "_http._tcp.web.default.svc.cluster.local.",
       "_tcp.web.default.svc.cluster.local.",
       "cluster.local.",
@@ -184,6 +183,20 @@ describe("kubernetes: changes", () => {
       "tcp.web.default.svc.cluster.local.",
       "web.default.svc.cluster.local.",
     ]);
+  });
+
+  it("endpoints called by their address are listed of headless Services only", async () => {
+    const { registry, instance } = await serving("kubernetes cluster.local");
+    const told: string[] = [];
+    instance.zones?.[0]?.subscribe((names) => told.push(...Array.from(names, formatName)));
+    const endpoints = [{ addresses: ["10.244.0.8"], ready: true }];
+    registry.apply(...upserts(slice({ service: "raw", endpoints }), slice({ service: "db", name: "db-2", endpoints })));
+    expect(told).to.include("10-244-0-8.db.default.svc.cluster.local.");
+    expect(told).to.not.include("10-244-0-8.raw.default.svc.cluster.local.");
+    told.length = 0;
+    // Headless no more: what the table has of it goes.
+    registry.apply(...upserts(service({ name: "db", clusterIPs: ["10.3.0.12"] })));
+    expect(told).to.include("10-244-0-8.db.default.svc.cluster.local.");
   });
 
   it("a registry that becomes synced tells every name", async () => {
