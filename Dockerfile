@@ -34,7 +34,7 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 USER 65532:65532
 EXPOSE 53 53/udp 8080 8181 9153
-ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=4", "/app/dist/cli.js"]
+ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=2", "--v8-pool-size=2", "/app/dist/cli.js"]
 CMD ["-conf", "/app/zones/container.Corefile"]
 
 FROM app AS nocap

@@ -19,7 +19,8 @@ describe("Dockerfile", () => {
       expect(lastOf(image, "USER")).to.deep.equal(["65532:65532"]);
     });
     it(`${variant}: takes CoreDNS's arguments, and serves /zones without any`, () => {
-      expect(lastOf(image, "ENTRYPOINT")).to.deep.equal(["/usr/local/bin/node", "--max-semi-space-size=4", "/app/dist/cli.js"]);
+      const flags = ["--max-semi-space-size=2", "--v8-pool-size=2"];
+      expect(lastOf(image, "ENTRYPOINT")).to.deep.equal(["/usr/local/bin/node", ...flags, "/app/dist/cli.js"]);
       expect(lastOf(image, "CMD")).to.deep.equal(["-conf", "/app/zones/container.Corefile"]);
     });
     it(`${variant}: exposes DNS, health, ready and metrics`, () => {

@@ -13,7 +13,7 @@ export const root: string = fileURLToPath(new URL("../..", import.meta.url));
 
 export const cli: string = join(root, "dist/cli.js");
 /** As in scripts/start and the Dockerfile. */
-export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=4"];
+export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2", "--v8-pool-size=2"];
 
 /** USER_HZ, the unit of /proc/PID/stat: 100 on every Linux architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;
