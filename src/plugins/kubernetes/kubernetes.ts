@@ -49,8 +49,11 @@ function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
   const { pods = "disabled", ttl = DEFAULT_TTL_SECONDS, ptr = "all", reasons = host.embedded ? "nearest" : "fixed" } = options;
   const fallthrough = options.fallthrough?.length === 0 ? [ROOT] : (options.fallthrough ?? []);
   const ownAddresses = createOwnAddresses(() => host.listenAddresses());
+  const nearest =
+    reasons === "nearest" ? createNearestNames(cluster, { onSpent: () => forward.forEach((zone) => zone.refreshReasons()) }) : undefined;
+  const namesNearest = (): boolean => nearest?.isSpent === false;
   const forward = forwardNames.map((apex) =>
-    kubernetesZone({ cluster, apex, ttl, pods, reasons, complete: isComplete(apex, fallthrough), ownAddresses }),
+    kubernetesZone({ cluster, apex, ttl, pods, reasons, complete: isComplete(apex, fallthrough), namesNearest, ownAddresses }),
   );
   const index = reverseNames.length === 0 ? undefined : createReverseIndex(cluster);
   const reverse =
@@ -60,7 +63,6 @@ function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
           reverseZone({ cluster, index, apex, forward: primary, ttl, ptr, reasons, complete: isComplete(apex, fallthrough) }),
         );
   const zones: readonly Zone[] = [...forward, ...reverse];
-  const nearest = reasons === "nearest" ? createNearestNames(cluster) : undefined;
 
   return {
     zones,
@@ -72,6 +74,7 @@ function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
       for (const zone of forward) zone.refreshFront(); // only now are the sockets' addresses known
     },
     stop() {
+      nearest?.close();
       index?.close();
       cluster.close();
     },

@@ -1,11 +1,13 @@
 // What may have been meant by a name that does not exist, for the text of its NXDOMAIN (`reasons nearest`). Looks only
-// at what the block exposes, at a bounded rate over a bounded number of names, and remembers what it found.
+// at what the block exposes, at a bounded rate over a bounded number of names, and remembers what it found. When a
+// second's look-ups are spent the answer table takes over with the constant texts: a flood costs the main thread nothing.
 
 import { LRUCache } from "lru-cache";
 import { labelsBelow, type Name } from "../../dns/name.ts";
 import { nearest } from "../../errors.ts";
 import type { Cluster } from "./cluster.ts";
 
+const SECOND_MS = 1000;
 /** Look-ups in a second; beyond them the constant text has to do. */
 const MAX_PER_SECOND = 200;
 /** Services that the look-ups of a second walk over: 1 ms. */
@@ -20,31 +22,59 @@ const MAX_TEXT_BYTES = 64;
 export interface NearestNames {
   /** `reason`, with the nearest name behind it if there is one. */
   explain(apex: Name, qname: Name, reason: string): string;
+  /** No look-ups are left in this second. */
+  readonly isSpent: boolean;
+  close(): void;
 }
 
-/** @param now milliseconds; injected by tests. */
-export function createNearestNames(cluster: Cluster, now: () => number = Date.now): NearestNames {
+export interface NearestOptions {
+  /** Milliseconds; injected by tests. */
+  readonly now?: () => number;
+  /** `isSpent` has changed. */
+  readonly onSpent?: () => void;
+}
+
+export function createNearestNames(cluster: Cluster, { now = Date.now, onSpent = () => {} }: NearestOptions = {}): NearestNames {
   const remembered = new LRUCache<Name, string>({ max: MAX_REMEMBERED });
   cluster.subscribe(() => remembered.clear());
-  let second = 0;
+  let startedMs = Number.NEGATIVE_INFINITY; // of the second that lookUps and walked count
   let lookUps = 0;
   let walked = 0;
+  let spent: NodeJS.Timeout | undefined; // until the next second
   return {
     explain(apex, qname, reason) {
       let found = remembered.get(qname);
       if (found === undefined) {
-        const current = Math.floor(now() / 1000);
-        if (current !== second) lookUps = walked = 0;
-        second = current;
-        if (lookUps >= MAX_PER_SECOND || walked >= MAX_WALKED_PER_SECOND) return reason;
+        if (now() - startedMs >= SECOND_MS) beginSecond();
+        if (spent !== undefined) return reason;
         lookUps++;
         found = nearestTo(labelsBelow(qname, apex) ?? []) ?? "";
         if (walked <= MAX_WALKED_PER_SECOND) remembered.set(qname, found); // else the walk was cut short
+        if (lookUps >= MAX_PER_SECOND || walked >= MAX_WALKED_PER_SECOND) spend();
       }
       const text = `${reason}; nearest: ${found}`;
       return found === "" || Buffer.byteLength(text) > MAX_TEXT_BYTES ? reason : text;
     },
+    get isSpent() {
+      return spent !== undefined;
+    },
+    close: () => clearTimeout(spent),
   };
+
+  function beginSecond(): void {
+    startedMs = now();
+    lookUps = walked = 0;
+    if (spent === undefined) return;
+    clearTimeout(spent);
+    spent = undefined;
+    onSpent();
+  }
+
+  // Nobody may ask in the next second, for the table answers meanwhile: a timer begins it.
+  function spend(): void {
+    spent = setTimeout(beginSecond, SECOND_MS).unref();
+    onSpent();
+  }
 
   function nearestTo(labels: readonly string[]): string | undefined {
     const [service, namespace, kind] = labels.slice(-3);

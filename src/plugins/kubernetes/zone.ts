@@ -29,6 +29,8 @@ export interface KubernetesZoneOptions {
   readonly reasons: ReasonsMode;
   /** False where names that don't exist may go on down the chain. */
   readonly complete: boolean;
+  /** NXDOMAIN may get a nearer reason now (`reasons nearest`). */
+  readonly namesNearest: () => boolean;
   /** The server's own addresses, for NS and ns.dns; no wildcards, no loopback. */
   readonly ownAddresses: () => readonly string[];
 }
@@ -37,6 +39,8 @@ export interface KubernetesZoneOptions {
 export interface KubernetesZone extends ClusterZone {
   /** The server's own addresses may have changed: looks again which Services front this server, and tells the names that follow from it. */
   refreshFront(): void;
+  /** What namesNearest() says has changed. */
+  refreshReasons(): void;
 }
 
 /** The version of the DNS specification that the records follow; its TTL is CoreDNS's. */
@@ -78,7 +82,9 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     get ready() {
       return registry.synced;
     },
-    namesNearest: reasons === "nearest",
+    get namesNearest() {
+      return options.namesNearest();
+    },
     soa,
     node,
     names,
@@ -98,6 +104,7 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
       const changed = frontChange();
       if (changed.length > 0) tell(changed);
     },
+    refreshReasons: () => tell([]),
     hasServiceNamed(label) {
       for (const namespace of cluster.namespaces()) if (cluster.service(namespace, label) !== undefined) return true;
       return false;

@@ -12,6 +12,9 @@ import { createCluster } from "../../../src/plugins/kubernetes/cluster.ts";
 import { lookup } from "../../../src/dns/lookup.ts";
 import { parseName, readName } from "../../../src/dns/name.ts";
 import { RRTypes } from "../../../src/dns/records.ts";
+import type { Zone } from "../../../src/dns/zone.ts";
+import { queryOf } from "../../helpers/exchange.ts";
+import { until } from "../../helpers/listening.ts";
 import { kubernetesZone } from "../../../src/plugins/kubernetes/zone.ts";
 import { CLUSTER, serving, service, slice, SOA, upserts } from "./fixture.ts";
 
@@ -324,6 +327,7 @@ describe("kubernetes: large headless Services", () => {
         pods: "disabled",
         reasons: "off",
         complete: true,
+        namesNearest: () => false,
         ownAddresses: () => [],
       });
       const found = lookup(cluster, parseName(`${asked}.${zone}`), RRTypes.SRV);
@@ -367,7 +371,7 @@ describe("kubernetes: reasons", () => {
     const registry = createRegistry();
     const fits = "b".repeat(64 - "no such Service; nearest: .default".length);
     registry.apply(...upserts(service({ name: "a".repeat(60) }), service({ name: fits })));
-    const names = createNearestNames(createCluster(registry), () => 0);
+    const names = createNearestNames(createCluster(registry), { now: () => 0 });
     const explain = (label: string) =>
       names.explain(parseName("cluster.local"), parseName(`${label}.default.svc.cluster.local`), "no such Service");
     expect(explain("a".repeat(59))).to.equal("no such Service");
@@ -390,7 +394,7 @@ describe("kubernetes: reasons", () => {
       },
     });
     let now = 0;
-    const names = createNearestNames(createCluster(counted), () => now);
+    const names = createNearestNames(createCluster(counted), { now: () => now });
     walked = 0;
     const explain = (label: string) => names.explain(parseName("cluster.local"), parseName(`${label}.n-1.svc.cluster.local`), "none");
     for (let index = 0; index < 200; index++) explain(`z-${index}`);
@@ -400,12 +404,32 @@ describe("kubernetes: reasons", () => {
     expect(explain("s-1x")).to.equal("none; nearest: s-1.n-1");
   });
 
+  it("when a second's nearest names are spent the zone leaves the reasons to the table, and takes them back", async () => {
+    const registry = createRegistry();
+    registry.apply(...upserts(service({ name: "web" })));
+    const host = fakeHost("kubernetes", { registry: () => registry });
+    const instance = await setUp(kubernetes, "kubernetes cluster.local {\n reasons nearest\n}", host);
+    const forward = instance.zones?.[0] as Zone;
+    let told = 0;
+    const unsubscribe = forward.subscribe(() => told++);
+    expect(forward.namesNearest).to.equal(true);
+    for (let index = 0; index < 200; index++) {
+      await instance.handle?.(queryOf({ name: `n-${index}.default.svc.cluster.local.`, edns: {} }), () => expect.fail());
+    }
+    expect(forward.namesNearest).to.equal(false);
+    expect(told).to.equal(1);
+    await until(() => forward.namesNearest === true, "the next second");
+    expect(told).to.equal(2);
+    unsubscribe();
+    await instance.stop?.();
+  });
+
   it("nearest names are remembered until a change, and bounded to 200 a second", () => {
     const registry = createRegistry();
     const long = "a".repeat(20);
     registry.apply(...upserts(service({ name: long })));
     let now = 0;
-    const names = createNearestNames(createCluster(registry), () => now);
+    const names = createNearestNames(createCluster(registry), { now: () => now });
     const apex = parseName("cluster.local");
     const typo = parseName(`${"a".repeat(19)}.default.svc.cluster.local`);
     expect(names.explain(apex, typo, "no such Service")).to.equal(`no such Service; nearest: ${long}.default`);
