@@ -4,7 +4,7 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { benchServices, headlessServices } from "./data.ts";
+import { type BenchService, benchServices, headlessServices } from "./data.ts";
 import { pace, type Paced, p99Ms, SERVER_CPU } from "./dnsperf.ts";
 import { root } from "./process.ts";
 import { LIMIT_HEAD, limitRow, table, writeSection } from "./results.ts";
@@ -28,6 +28,8 @@ const randomWorkload = workloads.find(({ name }) => name === "NXDOMAIN, random, 
 const randomNames = readFileSync(queryFile(folder, randomWorkload), "latin1").split("\n");
 const randomPart = join(folder, "random-part.queries");
 
+let changes = 0;
+
 await using subject = await prepare(PORT, "fixed");
 // The dearest setting: names that don't exist are compared with those that do, by the main thread.
 await using _nearest = await prepare(PORT + 1, "nearest");
@@ -37,7 +39,6 @@ const churned: Paced[] = [];
 const doubled: Paced[] = [];
 const flooded: Paced[] = [];
 const compared: Paced[] = [];
-let changes = 0;
 for (let nth = 0; nth < stretches; nth++) {
   plain.push(await hitsFor(PORT));
   churned.push((await Promise.all([hitsFor(PORT), churn(subject)]))[0]);
@@ -76,7 +77,7 @@ async function prepare(port: number, reasons: "fixed" | "nearest"): Promise<Subj
   const server = await startSubject({ port, kubernetes: `reasons ${reasons}`, cpu: SERVER_CPU });
   await server.apply(services.flatMap(changesFor));
   await server.settle();
-  await hitsFor(port); // compiled code
+  await Promise.all([hitsFor(port), churn(server)]); // compiled code
   return server;
 }
 
@@ -89,14 +90,12 @@ function randomFor(port: number): Promise<Paced> {
 }
 
 // Services get other addresses, evenly over the stretch.
-async function churn(server: Subject): Promise<void> {
-  const endMs = performance.now() + seconds * 1000;
-  for (let dueMs = performance.now(); dueMs < endMs; dueMs += 1000 / CHANGES_PER_SECOND) {
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, dueMs - performance.now())));
-    const service = services[(changes * 97) % services.length];
-    if (service === undefined) continue;
+function churn(server: Subject): Promise<void> {
+  const batches = Array.from({ length: CHANGES_PER_SECOND * seconds }, () => {
+    const service = services[(changes * 97) % services.length] as BenchService;
     const address = `10.7.${(changes >> 8) & 255}.${changes & 255}`;
     changes++;
-    await server.apply(changesFor({ ...service, address }));
-  }
+    return changesFor({ ...service, address });
+  });
+  return server.trickle(batches, 1000 / CHANGES_PER_SECOND);
 }

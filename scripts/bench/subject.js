@@ -3,6 +3,7 @@
 // measured. `subject.js COREFILE` (the text).
 
 import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { createServer } from "../../dist/server.js";
 import { createLog } from "../../dist/log.js";
@@ -31,6 +32,15 @@ const server = await createServer({
 const asleep = new Int32Array(new SharedArrayBuffer(4));
 const orders = {
   apply: ({ changes }) => server.registry.apply(...changes),
+  // One after the other, by this process's own clock: nobody else's CPU is needed for it.
+  async trickle({ changes, everyMs }) {
+    let dueMs = performance.now();
+    for (const some of changes) {
+      dueMs += everyMs;
+      await delay(Math.max(0, dueMs - performance.now()));
+      server.registry.apply(...some);
+    }
+  },
   settle: () => server.settled(),
   block: ({ ms }) => void Atomics.wait(asleep, 0, 0, ms),
   // Whichever it is: UDP's, TCP's.

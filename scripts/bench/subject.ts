@@ -14,6 +14,8 @@ export interface Subject extends AsyncDisposable {
   readonly describes: readonly string[];
   /** Resolves when the changes are answered. */
   apply(changes: readonly Change[]): Promise<void>;
+  /** Applies some changes after the other, in equal pauses; resolves when all are applied. */
+  trickle(changes: readonly (readonly Change[])[], everyMs: number): Promise<void>;
   /** Resolves when every name is in the answer tables. */
   settle(): Promise<void>;
   /** Puts the main thread to sleep; resolves when it is awake again. */
@@ -89,6 +91,7 @@ export async function startSubject({ port, lines = "", kubernetes = "reasons fix
         await give("apply", { changes: changes.slice(from, from + CHANGES_AT_ONCE) });
       }
     },
+    trickle: async (changes, everyMs) => void (await give("trickle", { changes, everyMs })),
     settle: async () => void (await give("settle")),
     block: async (ms) => void (await give("block", { ms })),
     kill: async (olderThanMs) => (await give("kill", { olderThanMs })) as boolean,
