@@ -73,8 +73,9 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
   const encoder = createEncoder();
   const subscriptions: (() => void)[] = [];
   const queue = new Set<Name>();
-  let unlisted: Iterator<Name> | undefined; // names still to be put in the queue after a start
+  let unlisted: Iterator<Name>[] = []; // of names that are compiled for the first time, without being queued
   let isListed = true;
+  const waiting = new Set<number>(); // zones that have not been ready: nothing of them is in the table
   let scheduled: ReturnType<typeof setImmediate> | undefined;
   const whenIdle: (() => void)[] = [];
 
@@ -83,14 +84,15 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
     start() {
       if (subscriptions.length > 0) return;
       for (const [index, { zone }] of zones.entries()) subscriptions.push(zone.subscribe((names) => change(index, names)));
-      unlisted = allNames(blockByZone.keys(), zones);
+      for (const [index, { zone }] of zones.entries()) if (!zone.ready) waiting.add(index);
+      unlisted = [allNames(blockByZone.keys(), zones)];
       describeZones();
       schedule();
     },
     stop() {
       for (const unsubscribe of subscriptions.splice(0)) unsubscribe();
       queue.clear();
-      unlisted = undefined;
+      unlisted = [];
       if (scheduled !== undefined) clearImmediate(scheduled);
       scheduled = undefined;
       for (const resolve of whenIdle.splice(0)) resolve();
@@ -99,6 +101,7 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
   };
 
   function change(index: number, names: Iterable<Name>): void {
+    if (waiting.has(index)) return begin(index);
     const changed = [...names];
     if (scheduled === undefined && changed.length <= AT_ONCE) {
       for (const name of changed) compile(name);
@@ -109,6 +112,17 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
       if (table.has(name)) table.put(name, ASK_CHAIN);
       queue.add(name);
     }
+    if (scheduled !== undefined) return describeZone(index);
+    schedule();
+    describeZones(); // none is complete from here on
+  }
+
+  // A large cluster's names at once would take 20 MiB, as a list and in the queue.
+  function begin(index: number): void {
+    const { zone } = zones[index] as PublishedZone;
+    if (!zone.ready) return;
+    waiting.delete(index);
+    unlisted.push(zone.names()[Symbol.iterator]());
     if (scheduled !== undefined) return describeZone(index);
     schedule();
     describeZones(); // none is complete from here on
@@ -138,14 +152,15 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
       queue.delete(name);
       return name;
     }
-    try {
-      const listed = unlisted?.next();
-      if (listed?.done === false) return listed.value;
-      unlisted = undefined;
-    } catch (error) {
-      unlisted = undefined; // some names are not listed, so none may be said to be missing
-      isListed = false;
-      onError(error);
+    for (let next = unlisted[0]; next !== undefined; next = unlisted[0]) {
+      try {
+        const listed = next.next();
+        if (listed.done !== true) return listed.value;
+      } catch (error) {
+        isListed = false; // some names are not listed, so none may be said to be missing
+        onError(error);
+      }
+      unlisted.shift();
     }
     return undefined;
   }
@@ -207,7 +222,7 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
   function describeZone(index: number): void {
     const { zone, udpSize } = zones[index] as PublishedZone;
     const soa = zone.ready ? zone.soa() : undefined;
-    const settled = scheduled === undefined && unlisted === undefined && isListed;
+    const settled = scheduled === undefined && unlisted.length === 0 && isListed;
     table.setZone(index, {
       apex: zone.apex,
       ...(soa === undefined ? { soa: undefined, soaPointers: [], soaLabels: [] } : encoder.soa(zone.apex, soa)),

@@ -72,6 +72,35 @@ describe("compiler", () => {
     compiler.stop();
   });
 
+  it("takes the names of a zone that becomes ready one by one, and denies none before the last", async () => {
+    const table = new TableWriter();
+    const { zone: whole, tell } = changing(Array.from({ length: 5_000 }, (_, n) => record(n, "192.0.2.2")).join(""));
+    let [ready, taken] = [false, 0];
+    const zone: Zone = {
+      ...whole,
+      get ready() {
+        return ready;
+      },
+      *names() {
+        for (const name of whole.names()) {
+          taken++;
+          yield name;
+        }
+      },
+    };
+    const compiler = createCompiler(table, [served(zone)], fail);
+    compiler.start();
+    tell(names(3));
+    await compiler.idle();
+    expect([outcome(table, "n0.example.org"), outcome(table, "x.example.org")]).to.deep.equal(["chain", "chain"]);
+    ready = true;
+    tell(zone.names());
+    expect([taken, outcome(table, "n0.example.org"), outcome(table, "x.example.org")]).to.deep.equal([0, "chain", "chain"]);
+    await compiler.idle();
+    expect(["n0", "n4999", "x"].map((n) => outcome(table, `${n}.example.org`))).to.deep.equal(["hit 0", "hit 0", "hit 3"]);
+    compiler.stop();
+  });
+
   it("applies a small change at once", async () => {
     const table = new TableWriter();
     const { zone, set, tell } = changing("");

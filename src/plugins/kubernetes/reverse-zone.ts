@@ -146,12 +146,13 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
     },
     subscribe(listener) {
       listeners.add(listener);
+      // Until then the subscriber could ask about nothing.
       stop ??= index.subscribe((touched) => {
+        if (!registry.synced) return;
         const within = new Set([apex]); // its SOA has a new serial
         for (const name of touched) if (isWithin(name, apex)) within.add(name);
         for (const each of listeners) each(within);
       });
-      // Until then the subscriber could ask about nothing.
       if (!registry.synced) void registry.whenSynced().then(() => (listeners.has(listener) ? listener(zone.names()) : undefined));
       return () => {
         listeners.delete(listener);

@@ -90,8 +90,8 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     names,
     subscribe(listener) {
       listeners.add(listener);
-      stop ??= cluster.subscribe((touched) => tell(namesOf(touched)));
       // Until then the subscriber could ask about nothing.
+      stop ??= cluster.subscribe((touched) => (registry.synced ? tell(namesOf(touched)) : undefined));
       if (!registry.synced) void registry.whenSynced().then(() => (listeners.has(listener) ? listener(zone.names()) : undefined));
       return () => {
         listeners.delete(listener);
