@@ -14,6 +14,7 @@ export const root: string = fileURLToPath(new URL("../..", import.meta.url));
 export const cli: string = join(root, "dist/cli.js");
 /** As in scripts/start and the Dockerfile. */
 export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2", "--v8-pool-size=2"];
+export const MALLOC_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: "2" };
 
 /** USER_HZ, the unit of /proc/PID/stat: 100 on every Linux architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -38,7 +39,11 @@ export function start(program: string, args: readonly string[], options: StartOp
   const { cpu, env, stdoutFile } = options;
   const [command, ...rest] = cpu === undefined ? [program, ...args] : ["taskset", "-c", String(cpu), program, ...args];
   const stdout = stdoutFile === undefined ? "pipe" : openSync(stdoutFile, "w");
-  const child = spawn(command as string, rest, { stdio: ["ignore", stdout, "pipe"], cwd: root, env: { ...process.env, ...env } });
+  const child = spawn(command as string, rest, {
+    stdio: ["ignore", stdout, "pipe"],
+    cwd: root,
+    env: { ...process.env, ...(program === process.execPath ? MALLOC_ENV : {}), ...env },
+  });
   if (typeof stdout === "number") closeSync(stdout);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text: string) => (output += text));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Change } from "../../src/registry/objects.ts";
 import { service, slice } from "../../src/testing.ts";
 import { type BenchService, ZONE } from "./data.ts";
-import { NODE_FLAGS, pin, root } from "./process.ts";
+import { MALLOC_ENV, NODE_FLAGS, pin, root } from "./process.ts";
 
 export interface Subject extends AsyncDisposable {
   readonly pid: number;
@@ -55,7 +55,8 @@ export async function startSubject({ port, lines = "", kubernetes = "reasons fix
   loadbalance
 }
 `;
-  const child = fork(join(root, "scripts/bench/subject.js"), [corefile], { execArgv: [...NODE_FLAGS, "--expose-gc"], stdio: "pipe" });
+  const env = { ...process.env, ...MALLOC_ENV };
+  const child = fork(join(root, "scripts/bench/subject.js"), [corefile], { execArgv: [...NODE_FLAGS, "--expose-gc"], stdio: "pipe", env });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text: string) => (output += text));
   const waiting = new Map<number, (result: unknown) => void>();
