@@ -10,6 +10,7 @@ import { bindAddress, codeOf, listenError, within } from "./bind.ts";
 import { createFold } from "./batch-metrics.ts";
 import { clockOffset, ThreadMemories } from "./batch-shared.ts";
 import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
+import { readLast } from "./last-read.ts";
 import { Misses, type ReplyPoint } from "./misses.ts";
 import type { Native } from "./native.ts";
 import { ownAddresses } from "./own-addresses.ts";
@@ -63,6 +64,7 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
   const memories = new ThreadMemories();
   const addresses: Address[] = [];
   const fold = createFold(metrics, (errno) => native.errorName(errno));
+  const shared = { native, misses, fold, memories };
   fold.add(misses.counters);
   const slots = Array.from(
     { length: threads },
@@ -138,13 +140,34 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
   }
 
   async function close(graceMs: number): Promise<void> {
-    await Promise.all(slots.map((slot) => slot.stop()));
+    // A thread's sockets go when it has gone: its clients get to the others, and the last socket of an address waits for
+    // the answers that are promised.
+    await Promise.all(
+      slots.map((slot, index) =>
+        slot.stop().then(() =>
+          closeSockets(
+            index,
+            addresses.filter(({ openSockets }) => openSockets > 1),
+          ),
+        ),
+      ),
+    );
     await within(misses.idle(), graceMs);
     misses.stop();
     clearInterval(looking);
     atExitNoMore(onExit);
-    for (const address of addresses.splice(0)) address.closeAll();
+    for (const slot of slots.keys()) closeSockets(slot, addresses);
+    addresses.splice(0);
     fold.run();
+  }
+
+  function closeSockets(index: number, of: readonly Address[]): void {
+    if (isRun)
+      readLast(
+        of.flatMap((point) => (point.hasSocket(index) ? [{ socket: point.socketOf(index), point }] : [])),
+        shared,
+      );
+    for (const address of of) address.close(index);
   }
 
   function createListener(options: BatchAddress): Listener {
@@ -301,6 +324,14 @@ class Address implements ReplyPoint, Served {
 
   isOwnAddress(address: string): boolean {
     return this.#isOwn(address);
+  }
+
+  get openSockets(): number {
+    return this.#open.filter((socket) => socket !== undefined).length;
+  }
+
+  hasSocket(thread: number): boolean {
+    return this.#open[thread] !== undefined;
   }
 
   socketOf(thread: number): UdpSocket {
