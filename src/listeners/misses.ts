@@ -84,7 +84,10 @@ export class Misses {
     });
   }
 
-  /** The thread has gone: takes what it left, then forgets it. */
+  /**
+   * The thread has gone: takes what it left, then forgets it. All in one turn, against the rule: its memory goes to the
+   * next thread when this returns; two full rings, the most there can be, are some ten thousand records.
+   */
   remove(handover: Handover): void {
     const source = this.#sources.get(handover);
     if (source === undefined) return;
@@ -190,8 +193,10 @@ export class Misses {
     if (this.#pending === 0) this.#onIdle?.();
   }
 
-  // One turn. Where threads are faster than the observers their rings fill, and what finds no room is counted.
+  // One turn. Where threads are faster than the observers their rings fill, and what finds no room is counted. Signals
+  // that come meanwhile begin no other turn: a message port hands over many of them without a look at the event loop.
   #takeAllHits(): void {
+    if (this.#areHitsScheduled) return;
     clearTimeout(this.#hitsTimer);
     this.#hitsTimer = undefined;
     const endMs = performance.now() + TURN_MS;
@@ -203,7 +208,7 @@ export class Misses {
         if (isMore) break;
       }
     }
-    if (!isMore || this.#areHitsScheduled) return;
+    if (!isMore) return;
     this.#areHitsScheduled = true;
     nextTurn(() => {
       this.#areHitsScheduled = false;
