@@ -67,6 +67,9 @@ export const QUESTION_ROW = 6;
 /** The same without a token; duration; the numbers of the hit. */
 export const HIT_ROW = 12;
 
+/** So many packets of clients go into one batch, so that who takes batches one at a time is never held up for long. */
+export const MAX_BATCH = 256;
+
 /** Gathers packets and sends them when the event loop has done what it is at. */
 export class Outbox {
   readonly #send: (batch: Batch) => void;
@@ -97,10 +100,12 @@ export class Outbox {
   addFrom(io: Exchange, listener: number, receivedAtMs: number, ...row: readonly number[]): void {
     this.add(io.in.subarray(io.inAt, io.inEnd), listener, receivedAtMs, io.remotePort, io.localPort, ...row);
     this.#addresses.push(io.remoteAddress, io.localAddress);
+    if (this.#addresses.length === 2 * MAX_BATCH) this.#flush();
   }
 
   #flush(): void {
     const rows = this.#rows;
+    if (rows.length === 0) return;
     const addresses = this.#addresses;
     const bytes = this.#bytes.slice(0, this.#length); // a view would bring its whole buffer along
     this.#rows = [];

@@ -11,6 +11,7 @@ import { startWorker } from "../threads.ts";
 import {
   eachFrom,
   HIT_ROW,
+  MAX_BATCH,
   Outbox,
   QUESTION_ROW,
   startOfTime,
@@ -46,6 +47,8 @@ const LOOK_MS = 1000;
 /** A thread that neither works nor fails is ended after so many looks; one that starts has longer. */
 const STILL_LOOKS = 3;
 const STARTING_LOOKS = 20;
+/** Hits in a turn of the event loop: some 2 ms of the query log. */
+const MAX_OBSERVED = MAX_BATCH;
 /** A thousand connections take some 20 MiB. */
 const HEAP_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 
@@ -58,6 +61,8 @@ export function startRun(options: RunOptions): Run {
   const workerData: TcpThreadData = { limits, mainStartMs: startOfTime(), words, closed, unobserved };
   const worker = startWorker(new URL("tcp-worker", import.meta.url), { name: "ndots-tcp", workerData, resourceLimits: HEAP_LIMITS });
   const answers = new Outbox((batch) => run.post({ kind: "answers", batch }));
+  const unobservedHits: Batch[] = [];
+  let observing: NodeJS.Immediate | undefined;
   let reason = "it ended";
   let isOver = false;
   let beat = 0;
@@ -78,6 +83,7 @@ export function startRun(options: RunOptions): Run {
   });
   worker.on("exit", () => {
     clearInterval(looking);
+    observeAll();
     if (!isOver) options.onEnd(reason);
   });
   const run: Run = {
@@ -85,6 +91,7 @@ export function startRun(options: RunOptions): Run {
     terminate() {
       isOver = true;
       clearInterval(looking);
+      observeAll();
       return worker.terminate();
     },
     startedMs: performance.now(),
@@ -99,10 +106,13 @@ export function startRun(options: RunOptions): Run {
       case "questions":
         return answer(message.batch);
       case "hits":
-        return observe(message.batch);
+        unobservedHits.push(message.batch);
+        observing ??= setImmediate(observeSome);
+        return;
       case "listening":
         return options.onListening(message.listener);
       case "stopped":
+        observeAll();
         return options.onStopped(message.listener);
       case "error":
         return log.error(message.message);
@@ -118,6 +128,23 @@ export function startRun(options: RunOptions): Run {
       if (typeof given === "number") answers.add(io.out.subarray(0, given), token);
       else void given.then((bytes = NOTHING) => answers.add(bytes, token));
     });
+  }
+
+  // A part of them in a turn of the event loop: Node hands out a thousand messages in one, and more as long as the thread
+  // hears of each that is done.
+  function observeSome(): void {
+    let count = 0;
+    for (let next = unobservedHits[0]; next !== undefined; next = unobservedHits[0]) {
+      count += next.rows.length / HIT_ROW;
+      if (count > MAX_OBSERVED) break;
+      unobservedHits.shift();
+      observe(next);
+    }
+    observing = unobservedHits.length > 0 ? setImmediate(observeSome) : undefined;
+  }
+
+  function observeAll(): void {
+    for (const batch of unobservedHits.splice(0)) observe(batch);
   }
 
   function observe(batch: Batch): void {

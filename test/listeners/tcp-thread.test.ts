@@ -243,6 +243,34 @@ describe("listeners/tcp-thread: observers", () => {
     await until(() => told === 4196, "those after them are told");
     expect(dropped()).to.equal(6000 - 4096);
   });
+
+  it("however many hits wait, a turn of the main thread's event loop tells of 256 at most", async () => {
+    let told = 0;
+    let most = 0;
+    await using dns = await stage(sharing({ observed: true }), {}, { ...fakeResponder(), observed: () => told++ });
+    expect(await askWhileBlocked(dns.listener, 4000)).to.equal(4000);
+    let before = told;
+    await until(() => {
+      most = Math.max(most, told - before);
+      before = told;
+      return told === 4000;
+    }, "all are told");
+    expect(most).to.be.within(1, 256);
+  });
+
+  it("a stop tells of the hits that wait before it takes the table back", async () => {
+    const said: string[] = [];
+    const table = sharing({ observed: true });
+    const unshare = (front: SharedFront): void => {
+      said.push("unshared");
+      table.unshare(front);
+    };
+    const responder = { ...fakeResponder(), observed: () => said.push("told") };
+    const dns = await stage({ ...table, unshare }, {}, responder);
+    expect(await askWhileBlocked(dns.listener, 4000)).to.equal(4000);
+    await dns.listener.stop(1000);
+    expect([said.length, said.indexOf("unshared")]).to.deep.equal([4001, 4000]);
+  });
 });
 
 describe("listeners/tcp-thread: the thread's life", () => {
