@@ -77,7 +77,7 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
         fold,
         memories,
         clockOffsetMs: clockOffset(),
-        served: () => [...addresses],
+        served: () => addresses.filter(({ isLeaving }) => !isLeaving),
         release: () => {
           if (slots.some((slot) => slot.isRunning)) for (const address of addresses) address.close(index);
         },
@@ -200,12 +200,11 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
     address.isLeaving = true;
     await Promise.resolve(); // others are stopped in the same breath
     if (isRun && addresses.every(({ isLeaving }) => isLeaving)) return engine.stop(graceMs);
+    // Where a thread can't be replaced the old one goes on reading: the sockets stay until engine.stop() has ended it.
+    if (isRun) await engine.refresh();
+    if (stopped !== undefined) return stopped;
     addresses.splice(addresses.indexOf(address), 1);
-    try {
-      if (isRun) await engine.refresh();
-    } finally {
-      address.closeAll();
-    }
+    address.closeAll();
   }
 }
 

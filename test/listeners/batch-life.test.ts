@@ -81,6 +81,30 @@ describe("listeners/batch: starts and stops", function () {
     expect(lent - gone).to.equal(0);
   });
 
+  it("an address that leaves while no thread can be started keeps its sockets as long as a thread reads them", async () => {
+    let fails = false;
+    const front = {
+      ...wayward,
+      share() {
+        if (fails) throw new Error("no memory");
+        return wayward.share();
+      },
+    };
+    const before = openSockets();
+    const dns = await engineRig({ threads: 2, worker: wayward.worker, addresses: [front, { ...front, address: "127.0.0.2" }] });
+    const running = openSockets();
+    fails = true;
+    const leaving = await dns.listeners[1]?.stop(0).catch((error: Error) => error.message);
+    expect(leaving).to.equal("no memory");
+    expect(openSockets()).to.equal(running);
+    expect(await answering(boundOf(dns))).to.have.property("size", 2);
+    fails = false;
+    await dns.engine.refresh();
+    expect(await udpAsk(dns.listeners[1]?.bound ?? { address: "", port: 0 }, SANE, 50)).to.equal(undefined);
+    await dns.engine.stop(0);
+    expect(openSockets()).to.be.at.most(before);
+  });
+
   it("a process with four busy threads ends by process.exit()", async () => {
     const script = `
       const { createBatchEngine } = await import("../dist/listeners/batch.js");
