@@ -96,9 +96,7 @@ export class ThreadSlot {
       if (this.#isStopping) return;
       throw error;
     }
-    // The old one, or what took its place if it ended meanwhile.
-    const old = this.#life as Life | undefined;
-    clearTimeout(this.#restarting);
+    const old = this.#life as Life | undefined; // none if it ended meanwhile
     this.#life = next;
     await old?.end();
   }
@@ -116,13 +114,9 @@ export class ThreadSlot {
 
   /** Looks whether the loop goes on; called every `intervalMs`. */
   look(intervalMs: number): void {
-    const life = this.#life;
-    this.stillMs = life?.hasBeaten() === true ? 0 : this.stillMs + intervalMs;
-    if (life === undefined) return;
-    life.stillMs = this.stillMs === 0 ? 0 : life.stillMs + intervalMs;
-    // Some more looks than the time needs: the first may have come late, or many at once after the machine slept.
-    const boundMs = life.isRunning ? STANDSTILL_MS : START_MS;
-    if (life.stillMs > boundMs) void life.end(`its loop stood still for ${boundMs / 1000} s`);
+    let hasBeaten = false;
+    for (const life of this.#lives) if (life.look(intervalMs) && life === this.#life) hasBeaten = true;
+    this.stillMs = hasBeaten ? 0 : this.stillMs + intervalMs;
   }
 
   #begin(): Life {
@@ -134,12 +128,14 @@ export class ThreadSlot {
 
   #afterwards(life: Life, reason: string): void {
     this.#lives.delete(life);
-    if (this.#isStopping || this.#life !== life) return;
-    this.#life = undefined;
+    if (this.#life === life) this.#life = undefined;
+    if (this.#isStopping || this.#life !== undefined) return;
+    const { log } = this.#options;
+    // In replace() another one starts or ends, on the same sockets: what is to be done is known when that is.
+    if (this.#lives.size > 0) return log.error(`${this.name} ended: ${reason}; it was being replaced`);
     if (life.ageMs > GOOD_LIFE_MS) this.#failures = 0;
     const pauseMs = this.#failures === 0 ? 0 : Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
     this.#failures++;
-    const { log } = this.#options;
     log.error(`${this.name} ended: ${reason}; starting it again ${pauseMs === 0 ? "at once" : `in ${pauseMs / 1000} s`}`);
     if (pauseMs > RELEASE_MS) this.#options.release();
     this.#restarting = setTimeout(() => this.#restart(), pauseMs);
@@ -166,7 +162,6 @@ class Life {
   /** Why it ended. */
   readonly gone: Promise<string>;
   isRunning = false;
-  stillMs = 0;
   readonly #name: string;
   readonly #options: SlotOptions;
   readonly #served: readonly Served[];
@@ -177,6 +172,7 @@ class Life {
   readonly #worker: Worker;
   readonly #startedMs = performance.now();
   #beat = 0;
+  #stillMs = 0;
   #reason: string | undefined;
   #ending: Promise<void> | undefined;
 
@@ -184,10 +180,17 @@ class Life {
     this.#name = name;
     this.#options = options;
     this.#served = options.served();
-    for (const { share } of this.#served) if (share !== undefined && !this.#fronts.has(share)) this.#fronts.set(share, share());
-    const fronts = [...this.#fronts.values()];
-    this.#memory = options.memories.take();
-    this.#data = createThreadData(this.#sockets(fronts), fronts, this.#memory, options.clockOffsetMs);
+    let fronts: SharedFront[];
+    try {
+      for (const { share } of this.#served) if (share !== undefined && !this.#fronts.has(share)) this.#fronts.set(share, share());
+      fronts = [...this.#fronts.values()];
+      const sockets = this.#sockets(fronts);
+      this.#memory = options.memories.take();
+      this.#data = createThreadData(sockets, fronts, this.#memory, options.clockOffsetMs);
+    } catch (error) {
+      this.#unshare();
+      throw error;
+    }
     this.#handover = { data: this.#data, points: this.#served };
     options.misses.add(this.#handover);
     options.fold.add(this.#data.counters, (socket, packets) => ((this.#served[socket] as Served).received += packets));
@@ -227,11 +230,15 @@ class Life {
     return performance.now() - this.#startedMs;
   }
 
-  /** Whether its loop has gone round since the last time. */
-  hasBeaten(): boolean {
+  /** Whether its loop has gone round since the last look. Ends it if that is long ago. */
+  look(intervalMs: number): boolean {
     const beat = Atomics.load(this.#data.control, HEARTBEAT);
     const hasBeaten = beat !== this.#beat;
     this.#beat = beat;
+    this.#stillMs = hasBeaten ? 0 : this.#stillMs + intervalMs;
+    // Some more looks than the time needs: the first may have come late, or many at once after the machine slept.
+    const boundMs = this.isRunning ? STANDSTILL_MS : START_MS;
+    if (this.#stillMs > boundMs) void this.end(`its loop stood still for ${boundMs / 1000} s`);
     return hasBeaten;
   }
 
@@ -264,6 +271,10 @@ class Life {
     this.#options.misses.remove(this.#handover);
     this.#options.fold.remove(this.#data.counters);
     this.#options.memories.give(this.#memory);
+    this.#unshare();
+  }
+
+  #unshare(): void {
     for (const { share, unshare } of this.#served) {
       const front = share === undefined ? undefined : this.#fronts.get(share);
       if (share === undefined || front === undefined) continue;
