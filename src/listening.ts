@@ -38,37 +38,58 @@ export interface Listening {
 }
 
 export async function createListening({ groups, ...options }: ListeningOptions): Promise<Listening> {
-  const path = await choosePath(options);
-  options.metrics
-    .gauge("ndots_listener_info", "A metric with a constant '1' value labeled by the path that queries take and its number of UDP threads.")
-    .set(1, { path: path.name, threads: String(path.threads) });
-  const listeners: Listener[] = [];
+  let path = await choosePath(options);
+  let listeners: Listener[] = [];
+  const info = options.metrics.gauge(
+    "ndots_listener_info",
+    "A metric with a constant '1' value labeled by the path that queries take and its number of UDP threads.",
+  );
 
+  async function open(addresses: readonly Address[]): Promise<readonly ListenAddress[]> {
+    const bound: ListenAddress[] = [];
+    for (const { group, at: address } of addresses) {
+      const { udp, tcp } = await bindPair(address, {
+        udp: (at) => path.udp({ ...at, ...group }),
+        tcp: (at) => path.tcp({ ...at, ...group }),
+      });
+      listeners.push(udp, tcp);
+      bound.push(udp.bound);
+    }
+    return bound;
+  }
+
+  async function stop(graceMs: number): Promise<void> {
+    await Promise.all(listeners.map((listener) => listener.stop(graceMs)));
+  }
+
+  const addresses = groups.flatMap((group) => group.addresses.map((at) => ({ group, at })));
+  let bound: readonly ListenAddress[] = [];
   return {
-    async open() {
-      const bound: ListenAddress[] = [];
-      for (const group of groups) {
-        for (const address of group.addresses) {
-          const { udp, tcp } = await bindPair(address, {
-            udp: (at) => path.udp({ ...at, ...group }),
-            tcp: (at) => path.tcp({ ...at, ...group }),
-          });
-          listeners.push(udp, tcp);
-          bound.push(udp.bound);
-        }
+    open: async () => (bound = await open(addresses)),
+    async run() {
+      try {
+        await path.run();
+      } catch (error) {
+        // The system has the calls but refuses a thread (a limit of processes, descriptors or memory): better slow than not at all.
+        await stop(0);
+        listeners = [];
+        path = mainThread(options, `a thread can't be started: ${error instanceof Error ? error.message : String(error)}`);
+        await open(addresses.map(({ group, at }, index) => ({ group, at: { ...at, port: bound[index]?.port ?? at.port } })));
       }
-      return bound;
+      info.set(1, { path: path.name, threads: String(path.threads) });
     },
-    run: () => path.run(),
     describe: () => path.description,
     get received() {
       return listeners.reduce((sum, listener) => sum + listener.received, 0);
     },
     standingStill: (overMs) => path.standingStill(overMs),
-    async stop(graceMs) {
-      await Promise.all(listeners.map((listener) => listener.stop(graceMs)));
-    },
+    stop,
   };
+}
+
+interface Address {
+  readonly group: Group;
+  readonly at: ListenAddress;
 }
 
 type Served = ListenAddress & Pick<Group, "responder" | "share" | "unshare">;
@@ -89,8 +110,11 @@ type PathOptions = Omit<ListeningOptions, "groups">;
 async function choosePath(options: PathOptions): Promise<Path> {
   if (options.path === "portable") return portablePath(options);
   const native = await loadNative();
-  if (!("missing" in native)) return threadedPath(native, options);
-  options.log.info(`no listening threads, the main thread answers: ${native.missing}`);
+  return "missing" in native ? mainThread(options, native.missing) : threadedPath(native, options);
+}
+
+function mainThread(options: PathOptions, reason: string): Path {
+  options.log.info(`no listening threads, the main thread answers: ${reason}`);
   return portablePath(options);
 }
 

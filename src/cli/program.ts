@@ -27,6 +27,8 @@ export async function run(args: readonly string[], lifecycle: Lifecycle): Promis
 async function parse(args: readonly string[], lifecycle: Lifecycle): Promise<number> {
   const { Command, CommanderError, Option } = await import("commander");
   let exitCode: number = EXIT.ok;
+  // An empty variable is one that is not set, as compose files write it.
+  if (process.env["NDOTS_LISTENERS"] === "") delete process.env["NDOTS_LISTENERS"];
 
   const program = new Command("ndots")
     .description("Cluster DNS server: answers Kubernetes service names, with CoreDNS's Corefile")

@@ -52,6 +52,13 @@ const rows: {
     path: /^on the main thread/,
     says: /^\[INFO\] no listening threads, the main thread answers: recvmmsg: EPERM$/m,
   },
+  {
+    title: "the main thread, where the system refuses a thread",
+    env: preload("refuse-threads.mjs"),
+    path: /^on the main thread/,
+    says: /^\[INFO\] no listening threads, the main thread answers: a thread can't be started: EAGAIN$/m,
+  },
+  { title: "threads, where the variable is set to nothing", env: { NDOTS_LISTENERS: "" }, path: /^a UDP thread/ },
 ];
 
 for (const { title, args = [], env = {}, path, says } of rows) {
