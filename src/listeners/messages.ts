@@ -32,6 +32,9 @@ const CMSG_LEVEL = 8;
 const CMSG_DATA = 16;
 const IPPROTO_IPV6 = 41;
 
+/** What the kernel says of a source address that isn't this machine's own: EINVAL, EADDRNOTAVAIL, ENETUNREACH. */
+const NO_SUCH_SOURCE: ReadonlySet<number> = new Set([22, 99, 101]);
+
 /** One array of BATCH messages. */
 export class Messages {
   static readonly BYTES: number = BATCH * (MESSAGE_BYTES + IOVEC_BYTES + NAME_BYTES + CONTROL_BYTES);
@@ -103,6 +106,14 @@ export class Messages {
     this.#words[(this.#iovAt(index) >> 2) + IOV_LENGTH] = length;
   }
 
+  /** Takes the control data off a message; returns whether there was any. */
+  dropControl(index: number): boolean {
+    const word = this.#word(index) + CONTROL_LENGTH;
+    const had = this.#words[word] !== 0;
+    this.#words[word] = 0;
+    return had;
+  }
+
   /** Makes room again for addresses and control data, which the kernel has cut to what it wrote. */
   reset(index: number, controlBytes: number): void {
     const word = this.#word(index);
@@ -135,7 +146,11 @@ export function toReplyControl(bytes: Uint8Array, at: number): void {
   bytes.fill(0, at + CMSG_DATA + (isIPv6 ? 16 : 0), at + CMSG_DATA + (isIPv6 ? 20 : 4));
 }
 
-/** Sends the first `count` messages. One that can't be sent is told to `onFailure` with its errno, and the next goes on. */
+/**
+ * Sends the first `count` messages. One that can't be sent is counted in `failures` by its errno, and the next goes on.
+ * A reply can't leave from a broadcast or multicast address, nor from one that is gone: it then goes without control data,
+ * from an address that the routes choose.
+ */
 export function sendAll(native: Native, fd: number, messages: Messages, count: number, flags: number, failures: Float64Array): void {
   let done = 0;
   while (done < count) {
@@ -146,7 +161,7 @@ export function sendAll(native: Native, fd: number, messages: Messages, count: n
       // The interface takes nothing: the clients ask again, and waiting here would hold up all others.
       failures[EAGAIN] = (failures[EAGAIN] as number) + count - done;
       return;
-    } else if (sent !== -EINTR) {
+    } else if (sent !== -EINTR && !(NO_SUCH_SOURCE.has(-sent) && messages.dropControl(done))) {
       const errno = Math.min(-sent, failures.length - 1);
       failures[errno] = (failures[errno] as number) + 1;
       done++;

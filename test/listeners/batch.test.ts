@@ -137,6 +137,22 @@ describe("listeners/batch: the address that was asked", () => {
     }
   }
 
+  for (const address of ["", "0.0.0.0"]) {
+    it(`what is asked by broadcast or multicast through ${address === "" ? "the wildcard" : address} is answered from an address of this machine`, async () => {
+      const zone = await sharedZone("example.org", ZONE);
+      await using dns = await engineRig({ addresses: [{ address, ...zone }] });
+      const { port } = dns.listeners[0]?.bound ?? { port: 0 };
+      // Every node is in ff02::1 on each interface that does multicast; loopback does none.
+      const multicast = linkLocals().map((own) => [own.replace(/^.*%/, "ff02::1%"), own]);
+      const rows = { "127.255.255.255": "127.0.0.1", ...(address === "" ? Object.fromEntries(multicast) : {}) };
+      for (const [asked, from] of Object.entries(rows)) {
+        for (const name of ["www.example.org.", "www.example.net."]) expect(await answersFrom(asked, port, name)).to.equal(from);
+      }
+      await dns.engine.stop(0);
+      expect(dns.metrics.count(DROPPED, "send_enetunreach") + dns.metrics.count(DROPPED, "send_einval")).to.equal(0);
+    });
+  }
+
   it("so it is for every address of this machine", async () => {
     await using dns = await engineRig({ addresses: [{ address: "" }] });
     const { port } = dns.listeners[0]?.bound ?? { port: 0 };
@@ -170,6 +186,12 @@ describe("listeners/batch: the address that was asked", () => {
   });
 });
 
+function linkLocals(): string[] {
+  return Object.entries(networkInterfaces()).flatMap(([name, own = []]) =>
+    own.filter(({ address, internal }) => !internal && address.startsWith("fe80:")).map(({ address }) => `${address}%${name}`),
+  );
+}
+
 // The address from which an answer comes.
 async function answersFrom(address: string, port: number, name = "www.example.org."): Promise<string> {
   const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
@@ -180,7 +202,10 @@ async function answersFrom(address: string, port: number, name = "www.example.or
         clearTimeout(late);
         resolve(from.address);
       });
-      socket.send(query({ name }), port, address);
+      socket.bind(() => {
+        if (address.endsWith(".255")) socket.setBroadcast(true);
+        socket.send(query({ name }), port, address);
+      });
     });
   } finally {
     socket.close();
