@@ -11,7 +11,7 @@ import { FindingsError, formatFinding, type Finding } from "./errors.ts";
 import { createHttpServers, type HttpServers } from "./http.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
 import { createListening } from "./listening.ts";
-import type { Log } from "./log.ts";
+import type { Log, LogOutput } from "./log.ts";
 import { createMetrics, createServerMetrics } from "./metrics.ts";
 import { readVersion } from "./version.ts";
 import type { Plugin } from "./plugin.ts";
@@ -20,7 +20,7 @@ import type { Registry } from "./registry/registry.ts";
 import { instancesOf, setUp, type ReadyBlock, type SetupOptions } from "./setup.ts";
 
 export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | "port" | "address" | "embedded" | "env"> {
-  readonly log: Log;
+  readonly log: Log | LogOutput;
   /** A manifest that is wrong at start ends the start. */
   readonly strict: boolean;
   /** `auto`: threads of their own where this system can have them; `portable` (the default): the main thread. */
@@ -72,6 +72,14 @@ const LONGEST_DRAIN_MS = 25_000;
 export async function createServer(options: ServerOptions): Promise<Server> {
   const { log } = options;
   const metrics = createMetrics();
+  if ("dropped" in log) {
+    metrics.register({
+      name: "ndots_log_unwritten_total",
+      help: "Log lines that the log's destination did not take in time.",
+      type: "counter",
+      collect: () => [{ labels: {}, value: log.dropped }],
+    });
+  }
   const http = createHttpServers(log);
   const setup = await setUp({ ...options, plugins: withOwn(options.plugins), metrics, addRoute: (route) => http.add(route) });
   for (const finding of setup.findings) log.warning(formatFinding(finding));

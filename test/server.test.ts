@@ -35,6 +35,17 @@ async function messageOf(promise: Promise<unknown>): Promise<string> {
 }
 
 describe("start", () => {
+  it("lines that the log's destination did not take are in the metrics", async () => {
+    const log = { ...silentLog, flush: () => {}, dropped: 3 };
+    const server = await createServer({ ...BASE, log, corefile: ". {\n  prometheus 127.0.0.1:0\n  whoami\n}\n" });
+    try {
+      const text = await (await fetch(`http://127.0.0.1:${server.http.addresses[0]?.port}/metrics`)).text();
+      expect(text).to.match(/^ndots_log_unwritten_total 3$/m);
+    } finally {
+      await server.stop("now");
+    }
+  });
+
   it("refuses a Corefile with every finding at once, by file and line", async () => {
     const corefile = ". {\n  kubernets cluster.local\n  bufsize 9\n  cache 30\n}\n";
     const error = await startServer({ corefile }).catch((reason: unknown) => reason as FindingsError);
