@@ -58,10 +58,15 @@ export interface LoopOptions {
 const BATCHES_IN_A_ROW = 8;
 /** Batches that are still answered when the thread is told to stop: as many as a receive buffer holds. */
 const LAST_BATCHES = 128;
-/** Packets a second that are answered with an error, or refused, by the main thread (error-limit.ts bounds what it sends). */
+/**
+ * Packets a second that are answered with an error, or refused, by the main thread (error-limit.ts bounds what it sends),
+ * or that come from the port they go to.
+ */
 const ODD_PER_SECOND = 2_000;
 /** What to do about an error of recvmmsg is unknown; to spin is wrong. */
 const PAUSE_MS = 10;
+/** So many in a row, a second, and the thread is deaf though its heart beats: it ends, and another takes its place. */
+const MAX_ERRORS = 100;
 
 const OVERLOAD = dropIndex("overload");
 const ERROR_RATE = dropIndex("error_rate");
@@ -81,6 +86,7 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
   const fronts = sockets.map((socket) => (socket.front < 0 ? NO_FRONT : createFront(socket, now, onHit)));
   let current = 0; // the packet that is being answered, and the socket it came from
   let currentSocket = 0;
+  const errors = new Int32Array(sockets.length); // of recvmmsg in a row, by socket
   let oddWindowMs = Number.NEGATIVE_INFINITY;
   let oddInWindow = 0;
 
@@ -119,9 +125,11 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
     const { fd, port, hasPacketInfo } = sockets[socketIndex] as ThreadSocket;
     const count = native.recvmmsg(fd, received.address, BATCH, flags);
     if (count <= 0) {
-      if (count !== -EAGAIN && count !== -EINTR) pause(count);
+      if (count === -EAGAIN) errors[socketIndex] = 0;
+      else if (count !== -EINTR) pause(socketIndex, count);
       return 0;
     }
+    errors[socketIndex] = 0;
     counters[RECEIVED + socketIndex] = (counters[RECEIVED + socketIndex] as number) + count;
     const front = fronts[socketIndex] as ThreadFront;
     io.receivedAtMs = now();
@@ -145,7 +153,7 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
       const remotePort = portAt(memory, nameAt);
       io.remotePort = remotePort;
       io.verdict = Verdicts.OK;
-      // From our own port: perhaps ourselves. The main thread knows our addresses.
+      // From our own port: perhaps ourselves. The main thread knows our addresses, and is asked as seldom as of odd packets.
       const length = remotePort === port ? ASK_CHAIN : answer(front);
       if (length > 0) {
         if (hasPacketInfo) toReplyControl(memory, received.controlAt(index));
@@ -173,7 +181,7 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
   }
 
   function handOver(hasPacketInfo: boolean): number {
-    if (io.verdict !== Verdicts.OK && !isOddAllowed()) return 0;
+    if ((io.verdict !== Verdicts.OK || io.remotePort === io.localPort) && !isOddAllowed()) return 0;
     const packetBytes = io.inEnd - io.inAt;
     const at = misses.claim(Layout.MISS_PACKET + packetBytes);
     if (at < 0) {
@@ -240,8 +248,11 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
     counters[cell] = (counters[cell] as number) + 1;
   }
 
-  function pause(result: number): void {
-    tellFault(`recvmmsg: ${native.errorName(-result)}`);
+  function pause(socketIndex: number, result: number): void {
+    const fault = `recvmmsg: ${native.errorName(-result)}`;
+    tellFault(fault);
+    errors[socketIndex] = (errors[socketIndex] as number) + 1;
+    if ((errors[socketIndex] as number) >= MAX_ERRORS) throw new Error(`${fault}, ${MAX_ERRORS} times in a row`);
     Atomics.wait(control, STOP, 0, PAUSE_MS);
   }
 
