@@ -23,7 +23,7 @@ export function createFold(metrics: Metrics, errorName: (errno: number) => strin
   const logLost = metrics.counter("ndots_log_dropped_total", "Lines of the query log that were lost because too many came at once.");
   const faults = metrics.counter(
     "ndots_listener_faults_total",
-    "Packets at which a listener thread failed; the main thread answered them.",
+    "Failures of listener threads: packets at which the look-up failed, which the main thread answered, and errors of recvmmsg.",
   );
   const labels = new Map<number, Labels>(); // made once each
   const entries = new Map<Float64Array, Entry>();

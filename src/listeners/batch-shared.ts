@@ -25,7 +25,7 @@ export const dropIndex = (reason: DropReason): number => DROP_REASONS.indexOf(re
 const ERRNOS = 134;
 export const SEND_FAILURES: number = DROP_REASONS.length;
 export const LOG_LOST: number = SEND_FAILURES + ERRNOS;
-/** Packets at which the look-up threw; the main thread answered them. */
+/** Packets at which the look-up threw, which the main thread answered, and errors of recvmmsg. */
 export const FAULTS: number = LOG_LOST + 1;
 export const RECEIVED: number = FAULTS + 1;
 
@@ -142,7 +142,6 @@ export function clockOffset(): number {
 //   0 time 8 │ 8 socket 4 │ 12 packetLength 4 │ 16 name 32 │ 48 controlLength 4 (8) │ 56 control 40 │ 96 packet…     a miss
 //   0 time 8 │ 8 socket 4 │ 12 packetLength 4 │ 16 name 32 │ 48 duration 8 │ 56 length, rcode, flags, answers, block, zone 6×4 │ 80 packet…    a hit
 export const Layout = {
-  TIME: 0,
   SOCKET: 8,
   PACKET_LENGTH: 12,
   NAME: 16,

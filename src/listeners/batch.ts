@@ -1,5 +1,5 @@
 // Serves UDP on Linux with threads that wait in the kernel for many packets at a time and answer them from shared memory.
-// Called by server.ts where native.ts finds what it needs; udp.ts takes its place elsewhere. This file opens sockets and
+// Called by listening.ts where native.ts finds what it needs; udp.ts takes its place elsewhere. This file opens sockets and
 // says which listener has which; thread-slot.ts keeps a thread running, misses.ts answers what the threads can't.
 
 import type { Log } from "../log.ts";

@@ -6,8 +6,9 @@ import type { ListenAddress } from "./listener.ts";
 /** Room for about 5,000 queries that arrive while the thread is busy; Linux' default holds some 250. */
 export const RECEIVE_BUFFER_BYTES: number = 4 * 1024 * 1024;
 
-/** @param granted bytes, read back: the kernel grants less without a word */
-export function warnOfSmallBuffer(log: Log, { address, port }: ListenAddress, granted: number): void {
+/** @param reported bytes, read back: the kernel grants less without a word. Linux doubles what it grants (socket(7), SO_RCVBUF). */
+export function warnOfSmallBuffer(log: Log, { address, port }: ListenAddress, reported: number): void {
+  const granted = process.platform === "linux" ? reported / 2 : reported;
   if (granted >= RECEIVE_BUFFER_BYTES) return;
   log.warning(
     `UDP receive buffer of ${address} port ${port} is ${granted >> 10} KiB, not ${RECEIVE_BUFFER_BYTES >> 10} KiB: ` +

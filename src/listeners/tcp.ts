@@ -1,4 +1,4 @@
-// Serves TCP through node:net (RFC 7766, RFC 9210). Called by server.ts or by a thread, tcp-worker.ts. This file accepts,
+// Serves TCP through node:net (RFC 7766, RFC 9210). Called by listening.ts or by a thread, tcp-worker.ts. This file accepts,
 // caps and sweeps; tcp-connection.ts reads, answers and writes. One coarse timer looks at all connections: a timer
 // each would cost every query two system calls' worth of time, and nobody minds a timeout that is 0.1 s early.
 

@@ -1,4 +1,4 @@
-// Serves UDP through node:dgram, wherever Node runs. Called by server.ts; the batch listener takes its place where it can.
+// Serves UDP through node:dgram, wherever Node runs. Called by listening.ts; the batch listener takes its place where it can.
 // One socket an address; nothing queues here but answers that are still worked out, and those are bounded. A reply
 // through the wildcard leaves from the address that the kernel's routes choose: node:dgram can't say which was asked.
 
