@@ -6,7 +6,7 @@ import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Responder } from "../respond.ts";
 import type { SharedFront } from "../front.ts";
-import { bindAddress, codeOf, listenError, within } from "./bind.ts";
+import { bindAddress, listenError, openBeside, within, type Neighbour } from "./bind.ts";
 import { createFold } from "./batch-metrics.ts";
 import { clockOffset, ThreadMemories } from "./batch-shared.ts";
 import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
@@ -253,7 +253,7 @@ function formatAddress({ address, port }: ListenAddress): string {
 }
 
 // An address and its sockets, one for each thread.
-class Address implements ReplyPoint, Served {
+class Address implements ReplyPoint, Served, Neighbour {
   readonly responder: Responder;
   readonly share: (() => SharedFront) | undefined;
   readonly unshare: ((shared: SharedFront) => void) | undefined;
@@ -278,17 +278,9 @@ class Address implements ReplyPoint, Served {
   /** Opens a socket for each thread. The first is bound alone, so that an address in use is refused. */
   async bind(others: readonly Address[]): Promise<void> {
     const { port } = this.#bound;
-    const first = await bindAddress("udp", this.#bound, async (host) => {
-      try {
-        return this.#sockets.open(host, port, "alone");
-      } catch (error) {
-        // The wildcard beside one address of the same port: the kernel gives a packet to the one that says more.
-        const neighbours = others.filter(({ bound }) => bound.port === port && bound.address !== host);
-        if (codeOf(error) !== "EADDRINUSE" || neighbours.length === 0) throw error;
-        for (const neighbour of neighbours) neighbour.#shareAll();
-        return this.#sockets.open(host, port, "shared");
-      }
-    });
+    const first = await bindAddress("udp", this.#bound, async (host) =>
+      openBeside(host, port, others, (sharing) => this.#sockets.open(host, port, sharing)),
+    );
     this.#open[0] = first;
     this.#bound = first.bound;
     this.#isOwn = ownAddresses(first.bound.address);
@@ -357,7 +349,7 @@ class Address implements ReplyPoint, Served {
     return this.#open.reduce((sum, socket) => sum + (socket === undefined ? 0 : this.#sockets.drops(socket)), this.#closedDrops);
   }
 
-  #shareAll(): void {
+  reusePort(): void {
     for (const socket of this.#open) if (socket !== undefined) this.#sockets.share(socket);
   }
 }

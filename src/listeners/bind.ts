@@ -52,6 +52,34 @@ export async function bindAddress<Socket>(
   }
 }
 
+/** Another address of the same server. */
+export interface Neighbour {
+  readonly bound: ListenAddress;
+  /** Lets others bind beside it (SO_REUSEPORT), if they do the same. */
+  reusePort(): void;
+}
+
+/**
+ * Opens a socket alone, so that an address somebody else has is refused; beside `neighbours` of the same port, as the
+ * wildcard is beside one address, all share it: the kernel then gives each packet or client to the one that says more.
+ */
+export function openBeside<Socket>(
+  host: string,
+  port: number,
+  neighbours: readonly Neighbour[],
+  open: (sharing: "alone" | "shared") => Socket,
+): Socket {
+  try {
+    return open("alone");
+  } catch (error) {
+    const beside = neighbours.filter(({ bound }) => bound.port === port);
+    const isOurs = beside.some(({ bound }) => bound.address === host);
+    if (codeOf(error) !== "EADDRINUSE" || beside.length === 0 || isOurs) throw error;
+    for (const neighbour of beside) neighbour.reusePort();
+    return open("shared");
+  }
+}
+
 // The kernel is built without IPv6, or net.ipv6.conf.*.disable_ipv6 is set.
 const NO_IPV6: ReadonlySet<string> = new Set(["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL", "EPROTONOSUPPORT"]);
 

@@ -16,6 +16,7 @@ export interface TcpSocket {
 
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2; // the port is ours again at once, whatever connections of ours are in TIME_WAIT
+const SO_REUSEPORT = 15;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const POLLIN = 1;
@@ -33,14 +34,15 @@ export class TcpSockets {
     this.#at = native.addressOf(this.#bytes);
   }
 
-  /** Opens, binds and listens. Throws as Node would, with `code`. */
-  open(host: string, port: number): TcpSocket {
+  /** Opens, binds and listens. `shared`: other sockets that are shared may have the port too. Throws as Node would, with `code`. */
+  open(host: string, port: number, sharing: "alone" | "shared"): TcpSocket {
     const native = this.#native;
     const isIPv6 = host.includes(":");
     const fd = this.#check("socket", native.socket(isIPv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     try {
       this.#set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
       if (isIPv6) this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+      if (sharing === "shared") this.#set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
       const length = putAddress(this.#bytes, host, port);
       this.#check("bind", native.bind(fd, this.#at, length));
       this.#check("listen", native.listen(fd, BACKLOG));
@@ -49,6 +51,11 @@ export class TcpSockets {
       native.close(fd);
       throw error;
     }
+  }
+
+  /** From now on sockets of other addresses may be opened on its port, where one is the wildcard. */
+  share({ fd }: TcpSocket): void {
+    this.#set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   }
 
   /** Another descriptor of the socket. */

@@ -7,7 +7,7 @@ import type { SharedFront } from "../front.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Responder } from "../respond.ts";
-import { bindAddress, listenError, within } from "./bind.ts";
+import { bindAddress, listenError, openBeside, within, type Neighbour } from "./bind.ts";
 import type { ListenAddress, Listener } from "./listener.ts";
 import type { Native } from "./native.ts";
 import { CLOSE_REASONS, type TcpLimits } from "./tcp-connection.ts";
@@ -88,7 +88,9 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
         transport: "tcp",
         async start() {
           const { port, responder, share, unshare } = options;
-          const socket = await bindAddress("tcp", options, async (host) => sockets.open(host, port));
+          const socket = await bindAddress("tcp", options, async (host) =>
+            openBeside(host, port, neighbours(), (sharing) => sockets.open(host, port, sharing)),
+          );
           const id = ++lastId;
           own = { ...socket.bound, responder, share, unshare, id, socket, isOpen: true, received, lent: undefined, onStopped: () => {} };
           served.set(id, own);
@@ -113,6 +115,11 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
       };
     },
   };
+
+  function neighbours(): Neighbour[] {
+    const open = [...served.values()].filter(({ isOpen }) => isOpen);
+    return open.map(({ socket }) => ({ bound: socket.bound, reusePort: () => sockets.share(socket) }));
+  }
 
   // The thread ends with its last address.
   async function stop(address: Served, graceMs: number): Promise<void> {

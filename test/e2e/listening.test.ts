@@ -1,5 +1,6 @@
 // Which path a server takes, and that what it tells (log, metrics) is the same on each: `node dist/cli.js` asked over sockets.
 
+import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { expect } from "chai";
 import { Rcodes } from "../../src/dns/message.ts";
 import { silentLog } from "../../src/log.ts";
@@ -161,3 +162,78 @@ describe("listening: metrics", () => {
     });
   }
 });
+
+describe("listening: a block for all addresses beside one for an address, on the same port", () => {
+  const WILDCARD = (port: number): string => `.:${port} {\n    whoami\n}\n`;
+  const BOUND = (port: number): string => `who.test:${port} {\n    bind 127.0.0.2\n    whoami\n}\n`;
+  const around = {
+    file: "Corefile",
+    port: 0,
+    address: "",
+    embedded: false,
+    strict: true,
+    env: {},
+    log: silentLog,
+    listeners: "auto",
+  } as const;
+
+  before(function () {
+    if (process.platform !== "linux") this.skip(); // SO_REUSEPORT
+  });
+
+  for (const [first, second] of [
+    [WILDCARD, BOUND],
+    [BOUND, WILDCARD],
+  ] as const) {
+    it(`each answers its own, ${first === BOUND ? "the one for an address" : "the one for all"} written first`, async () => {
+      const { createServer } = await built<typeof import("../../src/server.ts")>("server");
+      const port = await freePort();
+      const server = await createServer({ ...around, corefile: first(port) + second(port) });
+      try {
+        for (const { address, name, rcode } of [
+          { address: "127.0.0.1", name: "www.example.org.", rcode: Rcodes.NOERROR },
+          { address: "127.0.0.2", name: "www.who.test.", rcode: Rcodes.NOERROR },
+          { address: "127.0.0.2", name: "www.example.org.", rcode: Rcodes.REFUSED },
+        ]) {
+          const target = { address, port };
+          expect(headerOf((await udpAsk(target, query({ name }))) as Buffer).rcode, `${name} of ${address} over UDP`).to.equal(rcode);
+          const connection = await tcpConnection(target);
+          connection.send(query({ name }));
+          expect(headerOf((await connection.receive()) as Buffer).rcode, `${name} of ${address} over TCP`).to.equal(rcode);
+          connection.close();
+        }
+      } finally {
+        await server.stop("now");
+      }
+    });
+
+    it(`somebody else's socket is respected, ${first === BOUND ? "the one for an address" : "the one for all"} written first`, async () => {
+      const { createServer } = await built<typeof import("../../src/server.ts")>("server");
+      const holder = await holdPort();
+      try {
+        const corefile = first(holder.port) + second(holder.port);
+        const error = await createServer({ ...around, corefile }).then(
+          (server) => server.stop("now"),
+          (failure: Error) => failure,
+        );
+        expect(error).to.match(/can't listen on all addresses, port \d+\/TCP: another process has it/);
+      } finally {
+        await holder.close();
+      }
+    });
+  }
+});
+
+// A TCP socket on an address that only the wildcard overlaps.
+async function holdPort(): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const holder = createTcpServer();
+  await new Promise<void>((resolve) => holder.listen({ port: 0, host: "127.0.0.3", exclusive: true }, resolve));
+  const { port } = holder.address() as AddressInfo;
+  return { port, close: () => new Promise((resolve) => holder.close(() => resolve())) };
+}
+
+async function freePort(): Promise<number> {
+  const { port, close } = await holdPort();
+  await close();
+  return port;
+}

@@ -184,6 +184,21 @@ describe("listeners/tcp-thread: hits and misses", () => {
     await settled(dns.listener.bound);
   });
 
+  it("the wildcard and one address may share a port, the same address twice may not", async () => {
+    await using dns = await stage();
+    const { port } = dns.listener.bound;
+    const other = { responder: fakeResponder(), table: sharing() };
+    const wildcard = dns.thread.listener({ address: "", port, responder: other.responder, ...other.table });
+    await wildcard.start();
+    await settled({ address: "127.0.0.1", port });
+    await settled({ address: "127.0.0.2", port });
+    expect([dns.responder.asked.length, other.responder.asked.length]).to.deep.equal([1, 1]);
+    const again = dns.thread.listener({ address: "127.0.0.1", port, responder: other.responder, ...other.table });
+    expect(await again.start().catch((error: { code: string }) => error.code)).to.equal("NDOTS_ERR_LISTEN");
+    await wildcard.stop(0);
+    expect(await settled({ address: "127.0.0.2", port }).catch((error: { code: string }) => error.code)).to.equal("ECONNREFUSED");
+  });
+
   it("with too many questions on the main thread each connection may have one there, and hits of others go on", async () => {
     await using dns = await stage();
     const { waiting } = dns.responder;
