@@ -49,7 +49,7 @@ export interface LoopOptions {
   readonly native: Native;
   readonly data: ThreadData;
   /** The front of each socket. */
-  createFront(socket: ThreadSocket, now: () => number, onHit: OnHit): ThreadFront;
+  createFront(socket: ThreadSocket, onHit: OnHit): ThreadFront;
   /** To the main thread. */
   signal(signal: Signal): void;
 }
@@ -74,7 +74,6 @@ const ERROR_RATE = dropIndex("error_rate");
 /** Serves the sockets until the stop word is set. */
 export function runLoop({ native, data, createFront, signal }: LoopOptions): void {
   const { control, counters, memory, sockets } = data;
-  const now = clock(data.clockOffsetMs);
   const received = new Messages(native, memory, RECEIVE_MESSAGES);
   const replies = new Messages(native, memory, SEND_MESSAGES);
   const failures = failuresOf(counters);
@@ -83,7 +82,7 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
   const hits = data.hits === undefined ? undefined : new RingWriter(data.hits);
   const hitTimes = hits === undefined ? missTimes : new Float64Array(hits.bytes.buffer);
   const io = exchangeOver(memory);
-  const fronts = sockets.map((socket) => (socket.front < 0 ? NO_FRONT : createFront(socket, now, onHit)));
+  const fronts = sockets.map((socket) => (socket.front < 0 ? NO_FRONT : createFront(socket, onHit)));
   let current = 0; // the packet that is being answered, and the socket it came from
   let currentSocket = 0;
   const errors = new Int32Array(sockets.length); // of recvmmsg in a row, by socket
@@ -132,7 +131,7 @@ export function runLoop({ native, data, createFront, signal }: LoopOptions): voi
     errors[socketIndex] = 0;
     counters[RECEIVED + socketIndex] = (counters[RECEIVED + socketIndex] as number) + count;
     const front = fronts[socketIndex] as ThreadFront;
-    io.receivedAtMs = now();
+    io.receivedAtMs = performance.now(); // in all threads from the same beginning
     io.localPort = port;
     currentSocket = socketIndex;
     let queued = 0;
@@ -269,11 +268,6 @@ const NO_FRONT: ThreadFront = { answer: () => ASK_CHAIN, enter() {}, leave() {} 
 function exchangeOver(memory: Uint8Array): Exchange {
   const io = new Exchange(0);
   return Object.assign(io, { transport: "udp" as const, in: memory, out: memory });
-}
-
-function clock(offsetMs: number): () => number {
-  const shift = offsetMs - (performance.now() - Number(process.hrtime.bigint()) / 1e6);
-  return () => performance.now() + shift;
 }
 
 /** A call of the engine costs more than a loop over a short packet. */

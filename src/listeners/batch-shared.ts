@@ -78,8 +78,6 @@ export interface ThreadData {
   readonly misses: SharedRing;
   /** Undefined: no block wants to be told of hits. */
   readonly hits: SharedRing | undefined;
-  /** The main thread's performance.now() at 0 of the monotonic clock. */
-  readonly clockOffsetMs: number;
 }
 
 /** What a thread posts to the main thread. */
@@ -118,7 +116,6 @@ export function createThreadData(
   sockets: readonly ThreadSocket[],
   fronts: readonly SharedFront[],
   { memory, misses, hits }: ThreadMemory,
-  clockOffsetMs: number,
 ): ThreadData {
   return {
     sockets,
@@ -126,15 +123,9 @@ export function createThreadData(
     memory,
     misses,
     hits: fronts.some(({ blocks }) => blocks.some(({ observed }) => observed)) ? hits : undefined,
-    clockOffsetMs,
     control: new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * Int32Array.BYTES_PER_ELEMENT)),
     counters: createCounters(sockets.length),
   };
-}
-
-/** performance.now() at 0 of the monotonic clock that all threads share: theirs each begin when the thread does. */
-export function clockOffset(): number {
-  return performance.now() - Number(process.hrtime.bigint()) / 1e6;
 }
 
 // Records in the rings, at a multiple of 8:

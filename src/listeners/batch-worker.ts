@@ -15,10 +15,10 @@ runLoop({
   native,
   data,
   signal: (signal) => parentPort?.postMessage(signal),
-  createFront({ front }, now, onHit) {
+  createFront({ front }, onHit) {
     const table = tables[front] as (typeof tables)[number];
     const { blocks, owners } = data.fronts[front] as ThreadData["fronts"][number];
-    const { answer } = createFront({ table, blocks, owners, now, onHit });
+    const { answer } = createFront({ table, blocks, owners, now: () => performance.now(), onHit });
     return { answer, enter: () => table.enter(), leave: () => table.leave() };
   },
 });

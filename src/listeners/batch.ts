@@ -8,7 +8,7 @@ import type { Responder } from "../respond.ts";
 import type { SharedFront } from "../front.ts";
 import { bindAddress, listenError, openBeside, within, type Neighbour } from "./bind.ts";
 import { createFold } from "./batch-metrics.ts";
-import { clockOffset, ThreadMemories } from "./batch-shared.ts";
+import { ThreadMemories } from "./batch-shared.ts";
 import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
 import { readLast } from "./last-read.ts";
 import { Misses, type ReplyPoint } from "./misses.ts";
@@ -76,7 +76,6 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
         misses,
         fold,
         memories,
-        clockOffsetMs: clockOffset(),
         served: () => addresses.filter(({ isLeaving }) => !isLeaving),
         release: () => {
           if (slots.some((slot) => slot.isRunning)) for (const address of addresses) address.close(index);

@@ -4,7 +4,7 @@
 
 import type { Fold } from "./batch-metrics.ts";
 import { runLoop } from "./batch-loop.ts";
-import { clockOffset, createThreadData, STOP, type ThreadMemories } from "./batch-shared.ts";
+import { createThreadData, STOP, type ThreadMemories } from "./batch-shared.ts";
 import type { Misses, ReplyPoint } from "./misses.ts";
 import type { Native } from "./native.ts";
 import type { UdpSocket } from "./udp-socket.ts";
@@ -27,7 +27,7 @@ export function readLast(unread: readonly Unread[], { native, misses, fold, memo
   if (unread.length === 0) return;
   const sockets = unread.map(({ socket, point }) => ({ fd: socket.fd, hasPacketInfo: socket.hasPacketInfo, port: point.port, front: -1 }));
   const memory = memories.take();
-  const data = createThreadData(sockets, [], memory, clockOffset());
+  const data = createThreadData(sockets, [], memory);
   const handover = { data, points: unread.map(({ point }) => point) };
   Atomics.store(data.control, STOP, 1);
   misses.add(handover);

@@ -9,8 +9,6 @@ import type { TcpLimits } from "./tcp-connection.ts";
 /** What the thread starts with. */
 export interface TcpThreadData {
   readonly limits: Partial<TcpLimits>;
-  /** The main thread's startOfTime(). */
-  readonly mainStartMs: number;
   /** This thread's own; see Words. */
   readonly words: Int32Array;
   /** Connections closed, by the index of the reason, of this thread and those before it. */
@@ -141,9 +139,4 @@ export function eachFrom(
     io.family = io.remoteAddress.includes(":") ? 6 : 4;
     each(rows[at + 1] as number, at + 5);
   }
-}
-
-/** When this thread's performance.now() was 0, on the clock that all threads have in common. Milliseconds. */
-export function startOfTime(): number {
-  return Number(process.hrtime.bigint()) / 1e6 - performance.now();
 }

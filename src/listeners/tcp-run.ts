@@ -14,7 +14,6 @@ import {
   MAX_BATCH,
   Outbox,
   QUESTION_ROW,
-  startOfTime,
   Words,
   WORDS,
   type Batch,
@@ -58,7 +57,7 @@ export function startRun(options: RunOptions): Run {
   const io = new Exchange(MAX_MESSAGE_BYTES);
   const hit = createHit();
   const words = new Int32Array(new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT));
-  const workerData: TcpThreadData = { limits, mainStartMs: startOfTime(), words, closed, unobserved };
+  const workerData: TcpThreadData = { limits, words, closed, unobserved };
   const worker = startWorker(new URL("tcp-worker", import.meta.url), { name: "ndots-tcp", workerData, resourceLimits: HEAP_LIMITS });
   const answers = new Outbox((batch) => run.post({ kind: "answers", batch }));
   const unobservedHits: Batch[] = [];

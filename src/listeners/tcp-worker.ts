@@ -10,7 +10,7 @@ import { ASK_CHAIN, createFront, type SharedFront } from "../front.ts";
 import { silentLog } from "../log.ts";
 import type { Listener } from "./listener.ts";
 import { CLOSE_REASONS, type CloseReason } from "./tcp-connection.ts";
-import { ANSWER_ROW, Outbox, startOfTime, Words, type Batch, type FromThread, type TcpThreadData, type ToThread } from "./tcp-messages.ts";
+import { ANSWER_ROW, Outbox, Words, type Batch, type FromThread, type TcpThreadData, type ToThread } from "./tcp-messages.ts";
 import { tcpListener, type TcpOptions } from "./tcp.ts";
 
 /** Questions with the main thread: what it answers in some 20 ms, so that those who ask over UDP don't wait longer. */
@@ -20,8 +20,7 @@ const BUSY_BYTES = 1024 * 1024;
 const MAX_UNOBSERVED = 4096;
 const BEAT_MS = 500;
 
-const { limits, mainStartMs, words, closed, unobserved } = workerData as TcpThreadData;
-const toMainMs = startOfTime() - mainStartMs;
+const { limits, words, closed, unobserved } = workerData as TcpThreadData;
 const listeners = new Map<number, Promise<Listener>>();
 
 /** What waits for the main thread, by token. */
@@ -91,7 +90,7 @@ function handOver(listener: number, io: Exchange): Promise<Uint8Array | undefine
   const token = ++lastToken;
   const bytes = io.inEnd - io.inAt;
   waitingBytes += bytes;
-  questions.addFrom(io, listener, io.receivedAtMs + toMainMs, token);
+  questions.addFrom(io, listener, io.receivedAtMs, token);
   return new Promise((resolve) => waiting.set(token, { bytes, resolve }));
 }
 
@@ -119,7 +118,7 @@ function handOverHit(listener: number, io: Exchange, hit: Hit, durationMs: numbe
   }
   hitsSent = (hitsSent + 1) | 0;
   const { length, rcode, replyFlags, answerCount, block, zone } = hit;
-  hits.addFrom(io, listener, io.receivedAtMs + toMainMs, durationMs, length, rcode, replyFlags, answerCount, block, zone);
+  hits.addFrom(io, listener, io.receivedAtMs, durationMs, length, rcode, replyFlags, answerCount, block, zone);
 }
 
 function post(message: FromThread): void {

@@ -38,7 +38,6 @@ export interface SlotOptions {
   readonly misses: Misses;
   readonly fold: Fold;
   readonly memories: ThreadMemories;
-  readonly clockOffsetMs: number;
   /** What the next thread shall serve. */
   served(): readonly Served[];
   /** There is none for some time: where other threads run, the sockets are closed, so that clients get to those. */
@@ -186,7 +185,7 @@ class Life {
       fronts = [...this.#fronts.values()];
       const sockets = this.#sockets(fronts);
       this.#memory = options.memories.take();
-      this.#data = createThreadData(sockets, fronts, this.#memory, options.clockOffsetMs);
+      this.#data = createThreadData(sockets, fronts, this.#memory);
     } catch (error) {
       this.#unshare();
       throw error;

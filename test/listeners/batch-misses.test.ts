@@ -45,7 +45,7 @@ describe("listeners/batch: turns of the main thread", () => {
 function threadData(): { data: ReturnType<typeof createThreadData>; hits: RingWriter } {
   const memory = new ThreadMemories().take();
   return {
-    data: { ...createThreadData([], [], memory, 0), hits: memory.hits },
+    data: { ...createThreadData([], [], memory), hits: memory.hits },
     hits: new RingWriter(memory.hits),
   };
 }

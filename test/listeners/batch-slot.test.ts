@@ -78,7 +78,6 @@ function slotRig(more: readonly Partial<Served>[] = []): SlotRig {
     misses: new Misses(native, 10),
     fold: createFold(countedMetrics(), String),
     memories: new ThreadMemories(),
-    clockOffsetMs: 0,
     served: () => [served, ...more.map((one) => ({ ...served, ...one }))],
     release: () => (rig.areSocketsOpen = false),
     reopen: () => (rig.areSocketsOpen = true),
