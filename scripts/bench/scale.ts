@@ -1,5 +1,5 @@
-// What a large cluster costs: 10,000 Services with 50,000 endpoints from manifests, edits, a single large file, and the
-// idle server: scripts/bench/run scale. A client in a process of its own asks each millisecond all the while.
+// What a large cluster costs: 10,000 Services with 50,000 endpoints from manifests, edits, a single large file:
+// scripts/bench/run scale. A client in a process of its own asks each millisecond all the while.
 
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -11,7 +11,7 @@ import type { ProbeReport } from "./probe.ts";
 import { askOnce, cli, idle, NODE_FLAGS, type Measured, residentMiB, root, start } from "./process.ts";
 import { LIMIT_HEAD, limitRow, median, table, writeSection } from "./results.ts";
 
-const LIMITS = { loadSeconds: 10, loadedMiB: 150, editMs: 100, pauseMs: 20, idleMiB: 75, largeSeconds: 8 };
+const LIMITS = { loadSeconds: 10, loadedMiB: 150, editMs: 100, pauseMs: 20, largeSeconds: 8 };
 const LARGE_FILE_BYTES = 7_000_000;
 const PORT = 5490;
 const LONGEST_LOAD_MS = 60_000;
@@ -25,7 +25,6 @@ const rows = [
   ...(await withoutFlags()),
   ...(await largeFile("documents")),
   ...(await largeFile("List")),
-  ...(await idleServer()),
 ];
 writeSection(
   "Scale",
@@ -146,13 +145,6 @@ function large(services: readonly BenchService[], head: string, toText: (service
     if (text.length >= LARGE_FILE_BYTES) return { text, last: service };
   }
   throw new Error("too few Services for the large file");
-}
-
-async function idleServer(): Promise<string[][]> {
-  await using server = start(process.execPath, [...NODE_FLAGS, cli, "-conf", join(root, "zones/Corefile"), "-p", String(PORT)]);
-  await until(server, () => addressOf(`kubernetes.default.svc.${ZONE}`), undefined);
-  await idle(server.pid);
-  return [limitRow("zones/: RSS when idle", residentMiB(server.pid), LIMITS.idleMiB, "MiB")];
 }
 
 function startNdots(name: string, manifests: string): Measured {
