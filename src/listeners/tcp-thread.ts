@@ -43,16 +43,17 @@ interface Served extends ThreadedTcpOptions {
   /** Until stop(). */
   isOpen: boolean;
   readonly received: Float64Array;
-  /** What the thread has been given. */
-  lent: Lent | undefined;
-  onStopped(): void;
 }
 
+/** What a thread has of an address, until it says that it has stopped there or has ended. */
 interface Lent {
+  readonly to: Run;
+  readonly of: Served;
   readonly front: SharedFront;
   descriptor: number | undefined;
   /** The thread has the descriptor, and closes it. */
   isTaken: boolean;
+  onBack(): void;
 }
 
 /** How long the first client waits at most, beyond the 50 ms that a thread takes to start. */
@@ -66,6 +67,7 @@ const REPLY_MS = 250;
 export function createTcpThread({ native, log, metrics, limits = {} }: TcpThreadOptions): TcpThread {
   const sockets = new TcpSockets(native);
   const served = new Map<number, Served>();
+  const lendings = new Map<number, Lent>();
   const closed = sharedNumbers(CLOSE_REASONS.length);
   const unobserved = sharedNumbers(1);
   registerClosed(metrics, closed);
@@ -92,7 +94,7 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
             openBeside(host, port, neighbours(), (sharing) => sockets.open(host, port, sharing)),
           );
           const id = ++lastId;
-          own = { ...socket.bound, responder, share, unshare, id, socket, isOpen: true, received, lent: undefined, onStopped: () => {} };
+          own = { ...socket.bound, responder, share, unshare, id, socket, isOpen: true, received };
           served.set(id, own);
           try {
             if (run === undefined) watch();
@@ -125,21 +127,23 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
   async function stop(address: Served, graceMs: number): Promise<void> {
     address.isOpen = false;
     sockets.close(address.socket);
-    if (run !== undefined && address.lent !== undefined) {
-      const stopped = new Promise<void>((resolve) => {
-        address.onStopped = resolve;
+    const lent = lendings.get(address.id);
+    if (lent !== undefined) {
+      const back = new Promise<void>((resolve) => {
+        lent.onBack = resolve;
       });
-      run.post({ kind: "stop", listener: address.id, graceMs });
-      await within(stopped, graceMs + REPLY_MS);
+      lent.to.post({ kind: "stop", listener: address.id, graceMs });
+      await within(back, graceMs + REPLY_MS); // a thread that takes longer keeps the table until then
     }
     served.delete(address.id);
     if (served.size === 0) {
       clearInterval(watching);
       const last = run;
       run = watching = undefined;
-      await last?.terminate();
+      if (last === undefined) return;
+      await last.terminate();
+      takeAllBack(last);
     }
-    takeBack(address);
   }
 
   // ── the thread's life ────────────────────────────────────────────────────────────────────────────────────
@@ -158,54 +162,59 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
   }
 
   function begin(): void {
+    let begun: Run | undefined;
     try {
-      run = startRun({
+      begun = run = startRun({
         limits,
         closed,
         unobserved,
         log,
         responderOf: (listener) => served.get(listener)?.responder,
         onListening: (listener) => {
-          const lent = served.get(listener)?.lent;
+          const lent = lendings.get(listener);
           if (lent !== undefined) lent.isTaken = true;
         },
-        onStopped: (listener) => served.get(listener)?.onStopped(),
+        onStopped: takeBack,
         onLook: countLost,
-        onEnd: replace,
+        onEnd: (reason) => replace(reason, begun),
       });
-      for (const address of served.values()) if (address.isOpen) lend(run, address);
+      for (const address of served.values()) if (address.isOpen) lend(begun, address);
       waitedMs = 0;
     } catch (error) {
-      void run?.terminate();
-      replace(String(error)); // no descriptor, no memory
+      // No descriptor, no memory. What it was given is its own until it has ended.
+      if (begun === undefined) replace(String(error), begun);
+      else void begun.terminate().then(() => replace(String(error), begun));
     }
   }
 
-  function lend(to: Run, address: Served): void {
-    const { id, socket, received } = address;
-    const front = address.share();
-    address.lent = { front, descriptor: undefined, isTaken: false };
-    const descriptor = sockets.duplicate(socket);
-    address.lent.descriptor = descriptor;
+  function lend(to: Run, of: Served): void {
+    const { id, socket, received } = of;
+    const lent: Lent = { to, of, front: of.share(), descriptor: undefined, isTaken: false, onBack: () => {} };
+    const { front } = lent;
+    lendings.set(id, lent);
+    const descriptor = (lent.descriptor = sockets.duplicate(socket));
     to.post({ kind: "listen", listener: id, at: socket.bound, descriptor, front, received }, [front.table.updates]);
   }
 
-  function takeBack(address: Served): void {
-    const { lent, socket } = address;
-    address.lent = undefined;
+  function takeBack(listener: number): void {
+    const lent = lendings.get(listener);
     if (lent === undefined) return;
-    if (lent.descriptor !== undefined && !lent.isTaken) sockets.closeDuplicate(socket, lent.descriptor);
-    address.unshare(lent.front);
+    lendings.delete(listener);
+    if (lent.descriptor !== undefined && !lent.isTaken) sockets.closeDuplicate(lent.of.socket, lent.descriptor);
+    lent.of.unshare(lent.front);
+    lent.onBack();
   }
 
-  function replace(reason: string): void {
-    if (run !== undefined && performance.now() - run.startedMs >= LASTING_MS) failures = 0;
-    run = undefined;
+  function takeAllBack(ended: Run | undefined): void {
+    for (const [listener, { to }] of lendings) if (to === ended) takeBack(listener);
     countLost();
-    for (const address of served.values()) {
-      takeBack(address);
-      address.onStopped();
-    }
+  }
+
+  function replace(reason: string, ended: Run | undefined): void {
+    takeAllBack(ended);
+    if (run !== ended) return; // it ended with its last address
+    run = undefined;
+    if (ended !== undefined && performance.now() - ended.startedMs >= LASTING_MS) failures = 0;
     pauseMs = failures === 0 ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
     failures++;
     const earliest = pauseMs === 0 ? "" : `, in ${pauseMs / 1000} s at the earliest`;

@@ -263,13 +263,15 @@ describe("listeners/tcp-thread: observers", () => {
     let told = 0;
     let most = 0;
     await using dns = await stage(sharing({ observed: true }), {}, { ...fakeResponder(), observed: () => told++ });
-    expect(await askWhileBlocked(dns.listener, 4000)).to.equal(4000);
-    let before = told;
-    await until(() => {
+    let before = 0;
+    const counted = until(() => {
       most = Math.max(most, told - before);
       before = told;
       return told === 4000;
     }, "all are told");
+    const asked = askWhileBlocked(dns.listener, 4000);
+    await counted;
+    expect(await asked).to.equal(4000);
     expect(most).to.be.within(1, 256);
   });
 
@@ -328,6 +330,38 @@ describe("listeners/tcp-thread: the thread's life", () => {
     expect(dns.log.lines[0]).to.equal("error: TCP thread: it has done nothing for 3 s; another one starts with the next client");
     connection.close();
   }).timeout(20_000);
+
+  it("a table stays with its thread until that says it has stopped, or has ended", async () => {
+    const order: string[] = [];
+    const { terminate, emit } = Worker.prototype;
+    Worker.prototype.terminate = async function () {
+      const code = await terminate.call(this);
+      order.push("ended");
+      return code;
+    };
+    // As where the thread gets no time: it says nothing.
+    Worker.prototype.emit = function (this: Worker, name: string, argument?: unknown) {
+      return (argument as { kind?: string } | undefined)?.kind === "stopped" || emit.call(this, name, argument);
+    };
+    try {
+      await using dns = await stage();
+      const { share, unshare } = sharing();
+      const said = (front: SharedFront): void => {
+        order.push("back");
+        unshare(front);
+      };
+      const leaving = dns.thread.listener({ address: "127.0.0.2", port: 0, responder: dns.responder, share, unshare: said });
+      await leaving.start();
+      await settled(leaving.bound);
+      await leaving.stop(0);
+      expect(order).to.deep.equal([]);
+      await settled(dns.listener.bound);
+      await dns.listener.stop(0);
+      expect(order).to.deep.equal(["ended", "back"]);
+    } finally {
+      Object.assign(Worker.prototype, { terminate, emit });
+    }
+  });
 
   it("stop() while no thread runs ends the attempts", async () => {
     const dns = await stage(dies(100));
