@@ -20,12 +20,7 @@ const quick = process.argv.includes("--quick");
 const edits = quick ? 3 : 20;
 const folder = join(root, ".tmp/bench/scale");
 mkdirSync(folder, { recursive: true });
-const rows = [
-  ...(await manyFiles()),
-  ...(await withoutFlags()),
-  ...(await largeFile("documents")),
-  ...(await largeFile("List")),
-];
+const rows = [...(await manyFiles()), ...(await withoutFlags()), ...(await largeFile("documents")), ...(await largeFile("List"))];
 writeSection(
   "Scale",
   `10,000 Services with 5 endpoints each, one file a Service (Service and EndpointSlice). A client asks for one of them each millisecond;
