@@ -24,6 +24,8 @@ import {
 
 export interface RunOptions extends Pick<TcpThreadData, "limits" | "closed" | "unobserved"> {
   readonly log: Log;
+  /** The thread's module without its extension. */
+  readonly worker: URL;
   responderOf(listener: number): Responder | undefined;
   /** The thread listens, and will close its descriptor. */
   onListening(listener: number): void;
@@ -58,7 +60,7 @@ export function startRun(options: RunOptions): Run {
   const hit = createHit();
   const words = new Int32Array(new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT));
   const workerData: TcpThreadData = { limits, words, closed, unobserved };
-  const worker = startWorker(new URL("tcp-worker", import.meta.url), { name: "ndots-tcp", workerData, resourceLimits: HEAP_LIMITS });
+  const worker = startWorker(options.worker, { name: "ndots-tcp", workerData, resourceLimits: HEAP_LIMITS });
   const answers = new Outbox((batch) => run.post({ kind: "answers", batch }));
   const unobservedHits: Batch[] = [];
   let observing: NodeJS.Immediate | undefined;

@@ -11,9 +11,10 @@ import { bindAddress, listenError, openBeside, within, type Neighbour } from "./
 import type { ListenAddress, Listener } from "./listener.ts";
 import type { Native } from "./native.ts";
 import { CLOSE_REASONS, type TcpLimits } from "./tcp-connection.ts";
+import { closedCounter } from "./tcp-messages.ts";
 import { startRun, type Run } from "./tcp-run.ts";
 import { TcpSockets, type TcpSocket } from "./tcp-socket.ts";
-import { TCP_CLOSED } from "./tcp.ts";
+import { TCP_CLOSED, tcpListener } from "./tcp.ts";
 
 export interface TcpThread {
   listener(options: ThreadedTcpOptions): Listener;
@@ -34,6 +35,8 @@ export interface TcpThreadOptions {
   readonly log: Log;
   readonly metrics: Pick<Metrics, "counter" | "register">;
   readonly limits?: Partial<TcpLimits>;
+  /** The thread's module without its extension; tests give one that fails. */
+  readonly worker?: URL;
 }
 
 /** An address that is listened on. */
@@ -42,6 +45,8 @@ interface Served extends ThreadedTcpOptions {
   readonly socket: TcpSocket;
   /** Until stop(). */
   isOpen: boolean;
+  /** On the main thread, where no thread can be had. The socket is its own. */
+  portable: Listener | undefined;
   readonly received: Float64Array;
 }
 
@@ -62,9 +67,12 @@ const WATCH_MS = 100;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
 const LASTING_MS = 60_000;
+/** So many threads in a row that never listened: the system gives none (RLIMIT_NPROC, a limit of pids, EMFILE). */
+const VAIN_STARTS = 2;
 /** For the thread's word that it has stopped, beyond the grace that it gives its clients. */
 const REPLY_MS = 250;
-export function createTcpThread({ native, log, metrics, limits = {} }: TcpThreadOptions): TcpThread {
+
+export function createTcpThread({ native, log, metrics, limits = {}, worker = WORKER }: TcpThreadOptions): TcpThread {
   const sockets = new TcpSockets(native);
   const served = new Map<number, Served>();
   const lendings = new Map<number, Lent>();
@@ -78,6 +86,8 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
   let waitedMs = 0;
   let pauseMs = 0;
   let failures = 0;
+  let vainStarts = 0;
+  let isPortable = false;
   let lastId = 0;
 
   return {
@@ -94,10 +104,11 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
             openBeside(host, port, neighbours(), (sharing) => sockets.open(host, port, sharing)),
           );
           const id = ++lastId;
-          own = { ...socket.bound, responder, share, unshare, id, socket, isOpen: true, received };
+          own = { ...socket.bound, responder, share, unshare, id, socket, isOpen: true, portable: undefined, received };
           served.set(id, own);
           try {
-            if (run === undefined) watch();
+            if (isPortable) await serve(own);
+            else if (run === undefined) watch();
             else lend(run, own);
           } catch (error) {
             await stop(own, 0);
@@ -108,7 +119,7 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
           return own?.socket.bound ?? { address: options.address, port: options.port };
         },
         get received() {
-          return received[0] as number;
+          return (received[0] as number) + (own?.portable?.received ?? 0);
         },
         stop(graceMs) {
           stopping ??= own === undefined ? Promise.resolve() : stop(own, graceMs);
@@ -126,7 +137,8 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
   // The thread ends with its last address.
   async function stop(address: Served, graceMs: number): Promise<void> {
     address.isOpen = false;
-    sockets.close(address.socket);
+    if (address.portable === undefined) sockets.close(address.socket);
+    else await address.portable.stop(graceMs);
     const lent = lendings.get(address.id);
     if (lent !== undefined) {
       const back = new Promise<void>((resolve) => {
@@ -163,16 +175,19 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
 
   function begin(): void {
     let begun: Run | undefined;
+    vainStarts++;
     try {
       begun = run = startRun({
         limits,
         closed,
         unobserved,
         log,
+        worker,
         responderOf: (listener) => served.get(listener)?.responder,
         onListening: (listener) => {
           const lent = lendings.get(listener);
           if (lent !== undefined) lent.isTaken = true;
+          vainStarts = 0;
         },
         onStopped: takeBack,
         onLook: countLost,
@@ -215,11 +230,29 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
     if (run !== ended) return; // it ended with its last address
     run = undefined;
     if (ended !== undefined && performance.now() - ended.startedMs >= LASTING_MS) failures = 0;
+    if (vainStarts === VAIN_STARTS) return takeOver(reason);
     pauseMs = failures === 0 ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
     failures++;
     const earliest = pauseMs === 0 ? "" : `, in ${pauseMs / 1000} s at the earliest`;
     log.error(`TCP thread: ${reason}; another one starts with the next client${earliest}`);
     watch();
+  }
+
+  // For good: a system that gives no thread now is not asked again by each client.
+  function takeOver(reason: string): void {
+    log.error(`TCP thread: ${reason}; the main thread answers TCP from now on`);
+    isPortable = true;
+    waitedMs = 0;
+    for (const address of served.values()) {
+      if (address.isOpen) serve(address).catch((error: unknown) => log.error(String(listenError("tcp", address.socket.bound, error))));
+    }
+  }
+
+  async function serve(address: Served): Promise<void> {
+    const { socket, responder } = address;
+    const counted = { counter: () => closedCounter(closed) };
+    address.portable = tcpListener({ ...socket.bound, descriptor: socket.fd, responder, log, metrics: counted, limits });
+    await address.portable.start();
   }
 
   function countLost(): void {
@@ -228,6 +261,8 @@ export function createTcpThread({ native, log, metrics, limits = {} }: TcpThread
     lostBefore = lost;
   }
 }
+
+const WORKER = new URL("tcp-worker", import.meta.url);
 
 function sharedNumbers(length: number): Float64Array {
   return new Float64Array(new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT));

@@ -9,8 +9,16 @@ import type { Exchange } from "../dns/question.ts";
 import { ASK_CHAIN, createFront, type SharedFront } from "../front.ts";
 import { silentLog } from "../log.ts";
 import type { Listener } from "./listener.ts";
-import { CLOSE_REASONS, type CloseReason } from "./tcp-connection.ts";
-import { ANSWER_ROW, Outbox, Words, type Batch, type FromThread, type TcpThreadData, type ToThread } from "./tcp-messages.ts";
+import {
+  ANSWER_ROW,
+  closedCounter,
+  Outbox,
+  Words,
+  type Batch,
+  type FromThread,
+  type TcpThreadData,
+  type ToThread,
+} from "./tcp-messages.ts";
 import { tcpListener, type TcpOptions } from "./tcp.ts";
 
 /** Questions with the main thread: what it answers in some 20 ms, so that those who ask over UDP don't wait longer. */
@@ -32,9 +40,7 @@ const questions = new Outbox((batch) => post({ kind: "questions", batch }));
 const hits = new Outbox((batch) => post({ kind: "hits", batch }));
 
 const log: TcpOptions["log"] = { ...silentLog, error: (message) => post({ kind: "error", message }) };
-const metrics: TcpOptions["metrics"] = {
-  counter: () => ({ add: ({ reason } = {}) => void (closed[CLOSE_REASONS.indexOf(reason as CloseReason)] as number)++ }),
-};
+const metrics: TcpOptions["metrics"] = { counter: () => closedCounter(closed) };
 
 setInterval(() => Atomics.add(words, Words.BEAT, 1), BEAT_MS);
 Atomics.add(words, Words.BEAT, 1);

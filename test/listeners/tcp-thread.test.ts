@@ -363,6 +363,31 @@ describe("listeners/tcp-thread: the thread's life", () => {
     }
   });
 
+  for (const [how, worker] of [
+    ["is refused", new URL("no-scheme-of-a-worker:thread")],
+    ["ends before it listens", new URL("no-such-thread", import.meta.url)],
+  ] as const) {
+    it(`where a thread ${how} twice, the main thread answers, and nobody has waited in vain`, async () => {
+      const descriptors = descriptorCount();
+      const dns = await stage(sharing(), { worker });
+      const connection = await tcpConnection(dns.listener.bound);
+      connection.send(query({ name: HIT, id: 1 }));
+      expect(await idOf(connection)).to.equal(1);
+      expect(dns.responder.asked.map(({ qname }) => qname)).to.deep.equal([HIT]);
+      expect(dns.log.lines[0]).to.match(/another one starts with the next client$/);
+      expect(dns.log.lines[1]).to.match(/the main thread answers TCP from now on$/);
+      expect([dns.log.lines.length, dns.listener.received, dns.table.shared.size]).to.deep.equal([2, 1, 0]);
+      const later = dns.thread.listener({ address: "127.0.0.2", port: 0, responder: dns.responder, ...dns.table });
+      await later.start();
+      await settled(later.bound);
+      await Promise.all([dns.listener.stop(1000), later.stop(1000)]);
+      expect(await connection.ended).to.equal("fin");
+      expect(dns.metrics.count("ndots_log_dropped_total", "")).to.equal(0);
+      connection.close();
+      await until(() => descriptorCount() <= descriptors, "nothing is left open");
+    });
+  }
+
   it("stop() while no thread runs ends the attempts", async () => {
     const dns = await stage(dies(100));
     const connection = await tcpConnection(dns.listener.bound);
