@@ -259,6 +259,14 @@ describe("listeners/tcp-thread: observers", () => {
     expect(dropped()).to.equal(6000 - 4096);
   });
 
+  it("a stop counts those that were told to nobody in the last second", async () => {
+    let told = 0;
+    const dns = await stage(sharing({ observed: true }), {}, { ...fakeResponder(), observed: () => told++ });
+    expect(await askWhileBlocked(dns.listener, 5000)).to.equal(5000);
+    await dns.listener.stop(1000);
+    expect(told + dns.metrics.count("ndots_log_dropped_total", "")).to.equal(5000);
+  });
+
   it("however many hits wait, a turn of the main thread's event loop tells of 256 at most", async () => {
     let told = 0;
     let most = 0;
