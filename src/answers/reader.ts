@@ -51,6 +51,8 @@ export function openTable({ control, grown, reader, updates }: SharedTable): Tab
   return new TableReader(memory, reader, updates);
 }
 
+const NO_ZONE = -1;
+
 /** One thread's reader. Between leave() and enter() it must not be asked. */
 export class TableReader implements AnswerTable {
   readonly #memory: TableMemory;
@@ -58,6 +60,8 @@ export class TableReader implements AnswerTable {
   readonly #epochAt: number;
   readonly #updates: MessagePort | undefined;
   readonly #seed: number;
+  #knownZone = NO_ZONE;
+  #knownUdpSize = 0;
   #turn = randomInt(2 ** 30); // round robin starts anywhere (a cluster's replicas must not agree)
   readonly #hashes = new Int32Array(128); // of each suffix of the question, by label; not mixed
   #out: Uint8Array = new Uint8Array(0);
@@ -81,6 +85,7 @@ export class TableReader implements AnswerTable {
     Atomics.store(this.#control, this.#epochAt, Atomics.load(this.#control, EPOCH));
     const slots = Atomics.load(this.#control, SLOTS); // behind the store: see answers/table.ts
     if (slots !== this.#memory.slotsNumber) this.#useSlots(slots);
+    this.#knownZone = NO_ZONE;
   }
 
   /** After a batch, before anything that may block. */
@@ -305,9 +310,15 @@ export class TableReader implements AnswerTable {
     return unit;
   }
 
+  // Looked up once a batch: answers of a batch are mostly one zone's, and Node 20 makes a call of each atomic load.
   #udpSizeOf(zone: number): number {
+    if (zone === this.#knownZone) return this.#knownUdpSize;
     const unit = Atomics.load(this.#control, ZONES + zone);
-    return this.#wordsOf(unit)[((unit & UNIT_MASK) << 2) + 1] as number;
+    const udpSize = this.#wordsOf(unit)[((unit & UNIT_MASK) << 2) + 1] as number;
+    if (this.#updates === undefined) return udpSize; // the main thread's reader knows no batches
+    this.#knownZone = zone;
+    this.#knownUdpSize = udpSize;
+    return udpSize;
   }
 
   // The chunk of a unit. One that isn't here yet was posted before anything in it was published.
