@@ -10,8 +10,16 @@ function isAt(label: string): boolean {
 
 describe("labels that look like an address", () => {
   it("every address with dashes is one", () => {
-    const address = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => canonicalAddress(text) ?? "");
+    // Some of fc.ipV6()'s texts are no addresses of Kubernetes.
+    const address = fc
+      .oneof(fc.ipV4(), fc.ipV6())
+      .map((text) => canonicalAddress(text))
+      .filter((text) => text !== undefined);
     fc.assert(fc.property(address, (text) => isAddressLabel(dashed(text))));
+    fc.assert(
+      fc.property(address, (text) => isAddressLabel(dashed(text))),
+      { seed: 1097015662 },
+    );
   });
 
   for (const label of ["10-0-0-1", "2001-db8--1", "--1", "a-b-c"])
