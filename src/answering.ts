@@ -8,6 +8,7 @@ import { DEFAULT_UDP_BYTES } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
 import { createErrorLimiter } from "./error-limit.ts";
 import type { SharedFront } from "./front.ts";
+import { formatAddress } from "./listeners/bind.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
 import type { Log } from "./log.ts";
 import type { Metrics, ServerMetrics } from "./metrics.ts";
@@ -121,9 +122,4 @@ function groupByAddress(blocks: readonly ReadyBlock[]): { addresses: ListenAddre
 function serverLabel(block: ReadyBlock): string {
   const { address, port } = block.listen[0] ?? { address: "", port: 0 };
   return `dns://${formatAddress({ address, port })}`;
-}
-
-/** `127.0.0.1:53`, `[::1]:53`, `:53`. */
-export function formatAddress({ address, port }: ListenAddress): string {
-  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
 }

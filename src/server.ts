@@ -2,13 +2,14 @@
 // cli.ts to people. Everything a server holds hangs on the object made here: any number run side by side.
 
 import { getHeapStatistics } from "node:v8";
-import { createGroups, formatAddress, type Group } from "./answering.ts";
+import { createGroups, type Group } from "./answering.ts";
 import { formatGoDuration } from "./config/arguments.ts";
 import { MAX_MESSAGE_BYTES } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
 import { Exchange } from "./dns/question.ts";
 import { FindingsError, formatFinding, type Finding } from "./errors.ts";
 import { createHttpServers, type HttpServers } from "./http.ts";
+import { formatAddress } from "./listeners/bind.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
 import { createListening } from "./listening.ts";
 import type { Log, LogOutput } from "./log.ts";

@@ -6,7 +6,7 @@ import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Responder } from "../respond.ts";
 import type { SharedFront } from "../front.ts";
-import { bindAddress, listenError, openBeside, within, type Neighbour } from "./bind.ts";
+import { bindAddress, listenError, openBeside, within, type Neighbour, formatAddress } from "./bind.ts";
 import { createFold } from "./batch-metrics.ts";
 import { ThreadMemories } from "./batch-shared.ts";
 import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
@@ -245,10 +245,6 @@ function atExit(hook: () => void): void {
 function atExitNoMore(hook: () => void): void {
   exitHooks.delete(hook);
   if (exitHooks.size === 0) process.off("exit", runExitHooks);
-}
-
-function formatAddress({ address, port }: ListenAddress): string {
-  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
 }
 
 // An address and its sockets, one for each thread.

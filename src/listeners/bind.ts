@@ -115,6 +115,11 @@ function explain(transport: "udp" | "tcp", address: string, port: number, cause:
   }
 }
 
+/** `127.0.0.1:53`, `[::1]:53`, `:53`. */
+export function formatAddress({ address, port }: ListenAddress): string {
+  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
+}
+
 /** The system's code of an error, such as EADDRINUSE. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
