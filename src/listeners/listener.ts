@@ -1,5 +1,6 @@
 // What every listener is: sockets of one transport on one address, answering through a Responder.
 
+import type { SharedFront } from "../front.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Log } from "../log.ts";
 import type { Responder } from "../respond.ts";
@@ -9,6 +10,15 @@ export interface ListenAddress {
   readonly address: string;
   /** 0: the kernel chooses. */
   readonly port: number;
+}
+
+/** What answers the packets of a listener. */
+export interface ServedBy {
+  readonly responder: Responder;
+  /** What one more thread needs to answer hits by itself; called for each start of a thread. The portable listeners need none. */
+  share(): SharedFront;
+  /** Takes back what share() gave: its thread no longer reads it. */
+  unshare(shared: SharedFront): void;
 }
 
 export interface ListenerOptions extends ListenAddress {
@@ -26,6 +36,11 @@ export interface Listener {
   readonly bound: ListenAddress;
   /** Packets or messages taken from the network so far, answered or not. */
   readonly received: number;
+  /**
+   * From now on, others answer: what a reloaded configuration has at the same address. Nothing that was received is lost, open
+   * connections stay. Resolves when no thread reads what it had before.
+   */
+  serve?(served: ServedBy): Promise<void>;
   /** Takes nothing new, finishes what it has (at most `graceMs`), closes. Idempotent. */
   stop(graceMs: number): Promise<void>;
 }

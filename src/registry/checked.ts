@@ -25,6 +25,13 @@ export function checkedRegistry(registry: Registry): Registry {
     get synced() {
       return registry.synced;
     },
+    knows: (kind) => registry.knows(kind),
+    get freshness() {
+      return registry.freshness;
+    },
+    get problem() {
+      return registry.problem;
+    },
     get changedAtMs() {
       return registry.changedAtMs;
     },
@@ -38,6 +45,7 @@ export function checkedRegistry(registry: Registry): Registry {
     slicesAt: (address) => registry.slicesAt(address),
     apply: (...changes) => registry.apply(...checkedChanges(changes)),
     subscribe: (listener) => registry.subscribe(listener),
+    onState: (listener) => registry.onState(listener),
     whenSynced: () => registry.whenSynced(),
   };
 }

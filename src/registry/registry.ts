@@ -7,9 +7,20 @@ import type { Applied, Change, EndpointSlice, Namespace, Pod, RegistryObject, Se
 /** Called after a batch is applied, with the changes that really changed something; never with an empty batch. */
 export type ChangeListener = (changes: readonly Applied[]) => void;
 
+/**
+ * How well what is held is known to be so: `current`; from a `snapshot` of an earlier run, until the source has delivered
+ * everything; `stale`: the source has been out of reach for longer than it is meant to be.
+ */
+export type Freshness = "current" | "snapshot" | "stale";
+
 export interface Registry {
-  /** True once every source has delivered its first full state; never goes back. */
+  /** True once every source has delivered its first full state, or a snapshot of it; never goes back. */
   readonly synced: boolean;
+  /** Whether all objects of a kind are held: some kinds may be refused to a source. All are once `synced`. */
+  knows(kind: RegistryObject["kind"]): boolean;
+  readonly freshness: Freshness;
+  /** What keeps a source from delivering, for people: `endpointslices: 403 Forbidden`; undefined while nothing does. */
+  readonly problem: string | undefined;
   /** Milliseconds since the epoch of the last change; the time of creation before any. */
   readonly changedAtMs: number;
   service(namespace: string, name: string): Service | undefined;
@@ -26,6 +37,8 @@ export interface Registry {
   /** Applies a batch at once: listeners and queries see all of it or nothing. */
   apply(...changes: readonly Change[]): void;
   subscribe(listener: ChangeListener): () => void;
+  /** Called when `synced`, knows(), `freshness` or `problem` says something else. */
+  onState(listener: () => void): () => void;
   /** Resolves when synced is true; at once if it is. */
   whenSynced(): Promise<void>;
 }
@@ -37,16 +50,20 @@ export interface RegistryOptions {
   readonly now?: () => number;
 }
 
-/** A registry, and the right to say that a source has delivered everything. */
+/** A registry, and the right to say how its sources fare. */
 export interface WritableRegistry extends Registry {
   markSynced(source: string): void;
+  /** All objects of the kind are held, while others are still awaited. */
+  markKnown(kind: RegistryObject["kind"]): void;
+  setFreshness(freshness: Freshness): void;
+  setProblem(problem: string | undefined): void;
 }
 
 /** A source of objects: manifests, the Kubernetes API, a snapshot. */
 export interface Source {
   readonly name: string;
   /** Fills the registry and keeps it filled until the signal aborts; calls `synced` after the first full state. */
-  run(registry: Registry, synced: () => void, signal: AbortSignal): Promise<void>;
+  run(registry: WritableRegistry, synced: () => void, signal: AbortSignal): Promise<void>;
 }
 
 const NONE: readonly never[] = Object.freeze([]);
@@ -56,6 +73,10 @@ export function createRegistry(options: RegistryOptions = {}): WritableRegistry 
   const now = options.now ?? Date.now;
   const waitingFor = new Set(options.sources);
   const listeners = new Set<ChangeListener>();
+  const stateListeners = new Set<() => void>();
+  const known = new Set<RegistryObject["kind"]>();
+  let freshness: Freshness = "current";
+  let problem: string | undefined;
   const synced = withResolvers();
   const services = new Map<string, Service>();
   const namespaces = new Map<string, Namespace>();
@@ -112,9 +133,20 @@ export function createRegistry(options: RegistryOptions = {}): WritableRegistry 
     for (const address of addressesOf(slice)) slicesByAddress.remove(address, slice);
   }
 
+  function tellState(): void {
+    for (const listener of stateListeners) listener();
+  }
+
   return {
     get synced() {
       return waitingFor.size === 0;
+    },
+    knows: (kind) => waitingFor.size === 0 || known.has(kind),
+    get freshness() {
+      return freshness;
+    },
+    get problem() {
+      return problem;
     },
     get changedAtMs() {
       return changedAtMs;
@@ -142,10 +174,30 @@ export function createRegistry(options: RegistryOptions = {}): WritableRegistry 
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    onState(listener) {
+      stateListeners.add(listener);
+      return () => stateListeners.delete(listener);
+    },
     whenSynced: () => synced.promise,
     markSynced(source) {
-      waitingFor.delete(source);
-      if (waitingFor.size === 0) synced.resolve();
+      if (!waitingFor.delete(source) || waitingFor.size > 0) return;
+      synced.resolve();
+      tellState();
+    },
+    markKnown(kind) {
+      if (known.has(kind)) return;
+      known.add(kind);
+      tellState();
+    },
+    setFreshness(now) {
+      if (now === freshness) return;
+      freshness = now;
+      tellState();
+    },
+    setProblem(now) {
+      if (now === problem) return;
+      problem = now;
+      tellState();
     },
   };
 }
