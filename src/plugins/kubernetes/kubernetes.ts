@@ -1,11 +1,9 @@
 // kubernetes — answers the names of the Kubernetes DNS specification from the registry. Its zones are views of the
-// registry; the answer table serves them, and this handler says the same, from the same node(), for what the table
+// registry; the answer table serves them, and its handler (handler.ts) says the same, from the same node(), for what the table
 // leaves to the chain.
 
 import { dirname, resolve } from "node:path";
-import { definePlugin, type Answer, type Handler, type Host, type Instance, type Plugin } from "../../plugin.ts";
-import { chase, lookup, replyFrom, zoneOf, type Lookup } from "../../dns/lookup.ts";
-import { DROP, EdeCodes, emptyReply, Rcodes, type Query } from "../../dns/message.ts";
+import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import { isWithin, ROOT, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
 import { NdotsError, type Position } from "../../errors.ts";
@@ -14,7 +12,8 @@ import { manifestsSource } from "../../registry/manifests.ts";
 import type { Registry, Source } from "../../registry/registry.ts";
 import { isReverse } from "../../dns/reverse.ts";
 import { createCluster } from "./cluster.ts";
-import { createNearestNames, type NearestNames } from "./nearest.ts";
+import { createHandler, NOT_SYNCED } from "./handler.ts";
+import { createNearestNames } from "./nearest.ts";
 import { syntax, type KubernetesOptions } from "./options.ts";
 import { createOwnAddresses } from "./own-addresses.ts";
 import { createReverseIndex, reverseZone } from "./reverse-zone.ts";
@@ -23,7 +22,6 @@ import { kubernetesZone } from "./zone.ts";
 const NAME = "kubernetes";
 /** CoreDNS's default. */
 const DEFAULT_TTL_SECONDS = 5;
-const NOT_SYNCED = "the cluster's objects have not been read yet";
 
 const plugin: Plugin<KubernetesOptions> = definePlugin({ name: NAME, syntax, setup });
 export default plugin;
@@ -124,41 +122,4 @@ function registryFor(options: KubernetesOptions, host: Host, at: Position): Regi
     refuse(host, at, error.message);
     return undefined;
   }
-}
-
-interface Serving {
-  readonly registry: Registry;
-  readonly zones: readonly Zone[];
-  /** Names that go on down the chain where they don't exist here. */
-  readonly fallthrough: readonly Name[];
-  readonly nearest: NearestNames | undefined;
-}
-
-function createHandler({ registry, zones, fallthrough, nearest }: Serving): Handler {
-  return (query, next) => {
-    const { qname, qtype } = query;
-    const zone = zoneOf(zones, qname);
-    if (zone === undefined) return next(query);
-    const found = lookup(zone, qname, qtype);
-    const own = (): Answer => (registry.synced ? answerWith(query, chase(zones, found, qtype)) : notSynced());
-    if (found.kind !== "nxdomain" || !fallthrough.some((suffix) => isWithin(qname, suffix))) return own();
-    const foreign = next(query);
-    const decide = (answer: Answer): Answer => (answer !== DROP && answer.unhandled === true ? own() : answer);
-    return foreign instanceof Promise ? foreign.then(decide) : decide(foreign);
-  };
-
-  function answerWith(query: Query, found: Lookup): Answer {
-    const told =
-      nearest !== undefined && query.edns !== undefined && found.kind === "nxdomain" ? withNearest(found, query, nearest) : found;
-    return replyFrom(told, NAME) ?? emptyReply(Rcodes.SERVFAIL, NAME);
-  }
-
-  function withNearest(found: Extract<Lookup, { kind: "nxdomain" }>, query: Query, names: NearestNames): Lookup {
-    if (found.answer.length > 0) return found; // the end of a chain of aliases is not what was asked for
-    return { ...found, reason: names.explain(found.zone.apex, query.qname, found.reason) };
-  }
-}
-
-function notSynced(): Answer {
-  return { ...emptyReply(Rcodes.SERVFAIL, NAME), ede: { code: EdeCodes.NOT_READY, text: NOT_SYNCED } };
 }
