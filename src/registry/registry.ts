@@ -52,6 +52,8 @@ export interface RegistryOptions {
 
 /** A registry, and the right to say how its sources fare. */
 export interface WritableRegistry extends Registry {
+  /** All that is held; what changes while it is walked is met or not. */
+  objects(): Iterable<RegistryObject>;
   markSynced(source: string): void;
   /** All objects of the kind are held, while others are still awaited. */
   markKnown(kind: RegistryObject["kind"]): void;
@@ -156,6 +158,12 @@ export function createRegistry(options: RegistryOptions = {}): WritableRegistry 
     slices: (namespace, service) => slicesOfService.get(`${namespace}/${service}`) ?? NONE,
     namespace: (name) => namespaces.get(name),
     namespaces: () => namespaces.values(),
+    *objects() {
+      yield* namespaces.values();
+      yield* services.values();
+      yield* slices.values();
+      yield* pods.values();
+    },
     podsAt: (address) => podsByAddress.get(address),
     servicesAt: (address) => servicesByAddress.get(address),
     slicesAt: (address) => slicesByAddress.get(address),
