@@ -57,8 +57,13 @@ export interface EndpointSlice {
   readonly kind: "EndpointSlice";
   readonly namespace: string;
   readonly name: string;
-  /** The label kubernetes.io/service-name; slices without it never reach the registry. */
+  /**
+   * The label kubernetes.io/service-name; slices without it never reach the registry. In the registry of a cluster set (KEP-1645),
+   * whose Services are ServiceImports, multicluster.kubernetes.io/service-name.
+   */
   readonly service: string;
+  /** The cluster that the endpoints are in: multicluster.kubernetes.io/source-cluster. Only in the registry of a cluster set. */
+  readonly cluster?: string;
   readonly addressType: "IPv4" | "IPv6";
   readonly endpoints: readonly Endpoint[];
   readonly ports: readonly EndpointPort[];

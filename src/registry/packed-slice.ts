@@ -45,8 +45,8 @@ const PACKED = Symbol("packed endpoints");
 
 /** A slice like any other: `endpoints` is its own enumerable property, so copies and comparisons have it. */
 export function packedSlice(head: Omit<EndpointSlice, "endpoints">, packed: PackedEndpoints): EndpointSlice {
-  const { kind, namespace, name, service, addressType, ports } = head;
-  const slice = { kind, namespace, name, service, addressType, ports };
+  const { kind, namespace, name, service, addressType, ports, cluster } = head;
+  const slice = { kind, namespace, name, service, addressType, ports, ...(cluster !== undefined && { cluster }) };
   Object.defineProperty(slice, PACKED, { value: packed });
   // One function for all: the objects share their shape.
   return Object.defineProperty(slice, "endpoints", { get: endpointsOf, enumerable: true }) as EndpointSlice;
