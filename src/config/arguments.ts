@@ -70,6 +70,11 @@ export function integer(spec: { readonly usage: string; readonly min?: number; r
   };
 }
 
+/** A decimal number of at least 0, whole or not. */
+export function decimal(usage: string): ArgType<number> {
+  return { usage, parse: (text) => (/^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text) ? Number(text) : mustBe("a number of at least 0", text)) };
+}
+
 const unitMs: Readonly<Record<string, number>> = {
   ns: 1e-6,
   us: 1e-3,
@@ -151,6 +156,20 @@ export function address(spec: { readonly usage?: string; readonly host?: string;
         return mustBe(`HOST:PORT${defaultPort === undefined ? "" : " or HOST"} with a port of 0–65535`, text);
       }
       return { host: host === "" ? defaultHost : host, port };
+    },
+  };
+}
+
+/** An `http` or `https` URL; one without a scheme is `http`, as client-go has it. What could be a password in it is refused. */
+export function httpUrl(usage: string = "URL"): ArgType<string> {
+  return {
+    usage,
+    parse(text) {
+      const withScheme = text.includes("://") ? text : `http://${text}`;
+      const url = URL.canParse(withScheme) ? new URL(withScheme) : undefined;
+      const isHttp = url !== undefined && /^https?:$/.test(url.protocol) && url.hostname !== "";
+      if (isHttp && (url.username !== "" || url.password !== "")) return { problem: "must not hold a user or password" };
+      return isHttp && url.search === "" && url.hash === "" ? withScheme : mustBe("a URL like https://192.0.2.1:6443", text);
     },
   };
 }

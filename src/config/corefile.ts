@@ -2,12 +2,13 @@
 // environment variables, the form without braces. Called at start, at reload and by `ndots check`; it never throws for
 // bad input but goes on and collects every finding. What the directives mean is for blocks.ts.
 
+import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { Finding, Position } from "../errors.ts";
 import type { Directive } from "./directive.ts";
 import { createTokenStream } from "./imports.ts";
-import type { CorefileFiles, TokenStream } from "./imports.ts";
+import type { CorefileFiles, ReplacedFragments, TokenStream } from "./imports.ts";
 import { parseServerKey } from "./server-keys.ts";
 import type { ServerKey } from "./server-keys.ts";
 import { unsetHint, type Environment, type LexedToken, type Token } from "./tokens.ts";
@@ -20,6 +21,8 @@ export interface CorefileInput {
   readonly env?: Environment;
   /** Absent: importing a file is an error. */
   readonly files?: CorefileFiles;
+  /** What stands in the place of files that a pattern matched: fragments.ts. */
+  readonly replaced?: ReplacedFragments;
 }
 
 export interface Corefile {
@@ -27,6 +30,10 @@ export interface Corefile {
   readonly findings: readonly Finding[];
   /** Every file and folder looked at, the Corefile itself first: what a reload has to watch. */
   readonly files: readonly string[];
+  /** The files that a pattern matched, in its order, with the text that was read; undefined: left out, or not readable. */
+  readonly globbed: ReadonlyMap<string, string | undefined>;
+  /** SHA-512 in hex over the text, and the path and text of every import in the order of reading. */
+  readonly digest: string;
 }
 
 export interface ServerBlock extends Position {
@@ -43,8 +50,13 @@ const MAX_FILE_BYTES = 16 * 1024 * 1024;
 export function parseCorefile(input: CorefileInput): Corefile {
   const findings: Finding[] = [];
   const seen = new Set([input.file]);
-  const { file, text, env = {}, files } = input;
-  const stream = createTokenStream({ file, text, env, files, findings, seen });
+  const { file, text, env = {}, files, replaced = new Map() } = input;
+  const globbed = new Map<string, string | undefined>();
+  const hash = createHash("sha512").update(text);
+  // No text can be taken for the next file's path: lengths stand in front.
+  const onRead = (path: string, read: string | undefined): void =>
+    void hash.update(`\n${path.length} ${path} ${read?.length ?? "unreadable"}\n${read ?? ""}`);
+  const stream = createTokenStream({ file, text, env, files, findings, seen, replaced, globbed, onRead });
   const blocks: ServerBlock[] = [];
   const parser: Parser = {
     stream,
@@ -60,7 +72,7 @@ export function parseCorefile(input: CorefileInput): Corefile {
     const block = readServerBlock(token, parser);
     if (block !== undefined) blocks.push(block);
   }
-  return { blocks, findings: distinct(findings), files: [...seen] };
+  return { blocks, findings: distinct(findings), files: [...seen], globbed, digest: hash.digest("hex") };
 }
 
 interface Parser {

@@ -47,10 +47,19 @@ export interface StreamOptions {
   readonly findings: Finding[];
   /** Every file and folder looked at is added. */
   readonly seen: Set<string>;
+  /** What stands in the place of files that a pattern matched. */
+  readonly replaced: ReplacedFragments;
+  /** Every file that a pattern matched is added with its text; undefined: it can't be read. */
+  readonly globbed: Map<string, string | undefined>;
+  /** Told of every imported file in the order of reading, with the text that is used; undefined: it can't be read. */
+  readonly onRead: (path: string, text: string | undefined) => void;
 }
 
+/** Paths of files that a pattern matches → the text to read instead of theirs; undefined leaves the file out. */
+export type ReplacedFragments = ReadonlyMap<string, string | undefined>;
+
 export function createTokenStream(options: StreamOptions): TokenStream {
-  const { env, files, findings, seen } = options;
+  const { env, files, findings, seen, replaced, globbed, onRead } = options;
   const snippets = new Map<string, { readonly tokens: readonly LexedToken[]; readonly at: Position }>();
   const frames: Frame[] = [
     { tokens: lexCorefile(options.file, options.text, env, findings), chain: [`file ${join(options.file)}`], at: 0 },
@@ -121,7 +130,7 @@ export function createTokenStream(options: StreamOptions): TokenStream {
     if (files === undefined)
       return report(token, `import ${pattern}: no such snippet above${meant(pattern)}, and files can't be imported here`);
     const path = pattern.startsWith("/") ? pattern : join(dirname(token.file), pattern);
-    if (!/[*?[]/.test(path)) return importFile(token, path, chain, false);
+    if (!/[*?[]/.test(path)) return importFile(token, path, chain);
     if (path.includes("[") || path.replaceAll(/[^*?]/g, "").length > 1) {
       return report(token, `import ${pattern}: a pattern has at most one * or ?, and no [`);
     }
@@ -130,7 +139,25 @@ export function createTokenStream(options: StreamOptions): TokenStream {
       findings.push({ severity: "warning", ...positionOf(token), message: `import ${pattern}: no files match` });
     }
     // The last in is read first.
-    for (const match of matches.toReversed()) importFile(token, match, chain, true);
+    const texts = matches.map((match) => [match, fragmentText(token, match)] as const);
+    for (const [match, text] of texts.toReversed()) if (text !== undefined) importText(token, match, text, chain);
+  }
+
+  // Undefined: there is nothing to read, which is an error only where a file is there.
+  function fragmentText(token: LexedToken, path: string): string | undefined {
+    if (replaced.has(path)) {
+      const text = replaced.get(path);
+      seen.add(path);
+      globbed.set(path, text);
+      onRead(path, text);
+      return text;
+    }
+    const { text, error } = readFile(path);
+    // What matches a pattern may be a folder, or be gone again.
+    if (["ENOENT", "ENOTDIR", "EISDIR"].includes(error?.code ?? "")) return undefined;
+    globbed.set(path, text);
+    if (error !== undefined) report(token, `import ${token.text}: ${error.message} (${path})`);
+    return text;
   }
 
   function meant(name: string): string {
@@ -138,21 +165,29 @@ export function createTokenStream(options: StreamOptions): TokenStream {
     return near === undefined ? "" : ` (did you mean ${near}?)`;
   }
 
-  function importFile(token: LexedToken, path: string, chain: readonly string[], matched: boolean): void {
+  function importFile(token: LexedToken, path: string, chain: readonly string[]): void {
+    const { text, error } = readFile(path);
+    if (text !== undefined) return importText(token, path, text, chain);
+    const why = error?.code === "ENOENT" ? `no such snippet above${meant(token.text)}, and no such file` : error?.message;
+    report(token, `import ${token.text}: ${why} (${path})`);
+  }
+
+  function readFile(path: string): { readonly text?: string; readonly error?: NodeJS.ErrnoException } {
+    seen.add(path);
+    try {
+      const text = files?.read(path) ?? "";
+      onRead(path, text);
+      return { text };
+    } catch (error) {
+      onRead(path, undefined);
+      return { error: error as NodeJS.ErrnoException };
+    }
+  }
+
+  function importText(token: LexedToken, path: string, text: string, chain: readonly string[]): void {
     if (stopped) return;
     if (filesLeft-- === 0) return giveUp(token, `more than ${MAX_FILE_EXPANSIONS} imports of files, the rest is not read`);
-    seen.add(path);
-    let text: string | undefined;
-    try {
-      text = files?.read(path);
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? "";
-      // What only matches a pattern may be a folder, or be gone again.
-      if (matched && ["ENOENT", "ENOTDIR", "EISDIR"].includes(code)) return;
-      const why = code === "ENOENT" ? `no such snippet above${meant(token.text)}, and no such file` : (error as Error).message;
-      return report(token, `import ${token.text}: ${why} (${path})`);
-    }
-    push(token, lexCorefile(path, text ?? "", env, findings), `file ${path}`, chain);
+    push(token, lexCorefile(path, text, env, findings), `file ${path}`, chain);
   }
 
   function push(token: LexedToken, tokens: readonly LexedToken[], source: string, chain: readonly string[]): void {

@@ -10,26 +10,7 @@ import type { Directive } from "../../src/config/directive.ts";
 import type { CorefileFiles } from "../../src/config/imports.ts";
 import { formatName } from "../../src/dns/name.ts";
 import { formatFinding } from "../../src/errors.ts";
-
-type Tree = Readonly<Record<string, string>>;
-
-/** Files held in memory; folders are what their paths say. */
-function filesOf(tree: Tree): CorefileFiles {
-  const missing = (path: string): Error => Object.assign(new Error(`ENOENT: ${path}`), { code: "ENOENT" });
-  return {
-    read(path) {
-      const text = tree[path];
-      if (text === undefined) throw missing(path);
-      return text;
-    },
-    list(directory) {
-      const prefix = directory === "." ? "" : `${directory.replace(/\/$/, "")}/`;
-      const names = Object.keys(tree).filter((path) => path.startsWith(prefix));
-      if (names.length === 0) throw missing(directory);
-      return [...new Set(names.map((path) => path.slice(prefix.length).split("/")[0] ?? ""))];
-    },
-  };
-}
+import { filesOf, type Tree } from "../helpers/corefile-tree.ts";
 
 function parse(text: string, options: { tree?: Tree; env?: Readonly<Record<string, string>> } = {}): Corefile {
   const { tree = {}, env = {} } = options;
