@@ -4,42 +4,40 @@
 
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Responder } from "../respond.ts";
-import type { SharedFront } from "../front.ts";
-import { bindAddress, listenError, openBeside, within, type Neighbour, formatAddress } from "./bind.ts";
+import { formatAddress, within } from "./bind.ts";
+import { Address, type BatchAddress } from "./batch-address.ts";
 import { createFold } from "./batch-metrics.ts";
 import { ThreadMemories } from "./batch-shared.ts";
-import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
+import type { Listener, ListenerOptions } from "./listener.ts";
 import { readLast } from "./last-read.ts";
-import { Misses, type ReplyPoint } from "./misses.ts";
+import { Misses } from "./misses.ts";
 import type { Native } from "./native.ts";
-import { ownAddresses } from "./own-addresses.ts";
 import { warnOfSmallBuffer } from "./receive-buffer.ts";
-import { ThreadSlot, type Served } from "./thread-slot.ts";
-import { UdpSockets, type UdpSocket } from "./udp-socket.ts";
+import { ThreadSlot, type AnsweredBy } from "./thread-slot.ts";
+import { UdpSockets } from "./udp-socket.ts";
 
 /** Promised answers at one time; behind them packets are dropped. */
 const MAX_PENDING = 4096;
 /** How often the threads' loops are looked at and their counters added up. */
 const LOOK_MS = 250;
-
-export interface BatchAddress extends ListenAddress {
-  readonly responder: Responder;
-  /** What a thread needs to answer from the table: called for each start of a thread, once for all addresses that give the same function. */
-  readonly share?: () => SharedFront;
-  /** The thread that had it is gone. */
-  readonly unshare?: (shared: SharedFront) => void;
-}
+/** Until threads of another configuration are tried again. */
+const RETRY_MS = 1000;
 
 /** Threads that serve any number of addresses. */
 export interface BatchEngine {
+  /** As many as were asked for, or could be started by resize(). */
   readonly threads: number;
   /** start() opens the sockets; packets wait in the kernel until run(). */
   listener(options: BatchAddress): Listener;
   /** Starts the threads; resolves when each is in its loop. */
   run(): Promise<void>;
-  /** Replaces each thread by one that calls share() anew. The old one answers until the new one does. */
+  /**
+   * Replaces each thread by one that calls share() anew. The old one answers until the new one does. Calls that come before
+   * it begins, as those of one turn, are one.
+   */
   refresh(): Promise<void>;
+  /** So many threads from now on. What waits for one that ends is answered. Where one can't be started, the log says so, and those there are go on. */
+  resize(threads: number): Promise<void>;
   /** The name of a thread whose loop has stood still for longer. */
   standingStill(overMs: number): string | undefined;
   /** Stops everything; the same as stopping every listener. */
@@ -57,7 +55,7 @@ export interface BatchEngineOptions {
 }
 
 export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
-  const { native, threads, log, metrics, maxPending = MAX_PENDING } = options;
+  const { native, log, metrics, maxPending = MAX_PENDING } = options;
   const worker = options.worker ?? new URL("./batch-worker", import.meta.url);
   const sockets = new UdpSockets(native);
   const misses = new Misses(native, maxPending);
@@ -66,29 +64,13 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
   const fold = createFold(metrics, (errno) => native.errorName(errno));
   const shared = { native, misses, fold, memories };
   fold.add(misses.counters);
-  const slots = Array.from(
-    { length: threads },
-    (_, index) =>
-      new ThreadSlot({
-        index,
-        worker,
-        log,
-        misses,
-        fold,
-        memories,
-        served: () => addresses.filter(({ isLeaving }) => !isLeaving),
-        release: () => {
-          if (slots.some((slot) => slot.isRunning)) for (const address of addresses) address.close(index);
-        },
-        reopen: () => {
-          for (const address of addresses) address.open(index);
-        },
-      }),
-  );
+  const slots = Array.from({ length: options.threads }, (_, index) => createSlot(index));
   let isRun = false;
   let looking: NodeJS.Timeout | undefined;
   let stopped: Promise<void> | undefined;
-  let refreshing: Promise<void> = Promise.resolve();
+  let onStopping = (): void => {};
+  const isStopping = new Promise<void>((resolve) => (onStopping = resolve));
+  let changing: Promise<void> = Promise.resolve();
   const onExit = (): void => {
     for (const slot of slots) slot.tellToStop();
   };
@@ -102,8 +84,12 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
     },
   });
 
+  let requested: Promise<void> | undefined; // has not begun
+  let retrying: Promise<void> | undefined;
   const engine: BatchEngine = {
-    threads,
+    get threads() {
+      return slots.length;
+    },
     listener: (address) => createListener(address),
     async run() {
       isRun = true;
@@ -117,10 +103,10 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
       }
     },
     refresh() {
-      const refreshed = refreshing.then(replaceAll);
-      refreshing = refreshed.catch(() => {}); // the caller's
-      return refreshed;
+      requested ??= inTurn(replaceAll);
+      return requested;
     },
+    resize: (threads) => inTurn(() => setThreads(threads)),
     standingStill: (overMs) => slots.find((slot) => slot.stillMs > overMs)?.name,
     stop(graceMs) {
       stopped ??= close(graceMs);
@@ -129,8 +115,76 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
   };
   return engine;
 
+  // What starts and ends threads is done one after the other.
+  function inTurn(change: () => Promise<void>): Promise<void> {
+    const changed = changing.then(change);
+    changing = changed.catch(() => {}); // the caller's
+    return changed;
+  }
+
+  function createSlot(index: number): ThreadSlot {
+    return new ThreadSlot({
+      index,
+      worker,
+      log,
+      misses,
+      fold,
+      memories,
+      served: () => addresses.filter(({ isLeaving }) => !isLeaving),
+      release: () => {
+        if (slots.some((slot) => slot.isRunning)) for (const address of addresses) address.close(index);
+      },
+      reopen: () => {
+        for (const address of addresses) address.open(index);
+      },
+    });
+  }
+
+  async function setThreads(count: number): Promise<void> {
+    while (slots.length < count && stopped === undefined) {
+      const index = slots.length;
+      const slot = createSlot(index);
+      slots.push(slot);
+      try {
+        for (const address of addresses) address.open(index);
+        if (isRun) await slot.start();
+      } catch (error) {
+        if (stopped !== undefined) return;
+        log.error(`${slot.name} can't be started, ${index} ${index === 1 ? "goes" : "go"} on: ${reasonOf(error)}`);
+        return endLast();
+      }
+    }
+    while (slots.length > count && stopped === undefined) await endLast();
+  }
+
+  async function endLast(): Promise<void> {
+    const slot = slots.at(-1);
+    await slot?.stop();
+    if (stopped !== undefined) return; // closes all
+    slots.pop();
+    closeSockets(slots.length, addresses);
+  }
+
   async function replaceAll(): Promise<void> {
+    requested = undefined;
     for (const slot of slots) await slot.replace();
+  }
+
+  // A thread that can't be started now may be later: until then the old one answers from what it has.
+  async function replaceAtLast(): Promise<void> {
+    while (stopped === undefined) {
+      try {
+        return await engine.refresh();
+      } catch (error) {
+        await (retrying ??= pause(error));
+      }
+    }
+    return stopped;
+  }
+
+  function pause(error: unknown): Promise<void> {
+    log.error(`listener threads answer as they were configured before: ${reasonOf(error)}; they are replaced in ${RETRY_MS / 1000} s`);
+    return within(isStopping, RETRY_MS).finally(() => (retrying = undefined));
   }
 
   function look(): void {
@@ -139,6 +193,7 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
   }
 
   async function close(graceMs: number): Promise<void> {
+    onStopping();
     // A thread's sockets go when it has gone: its clients get to the others, and the last socket of an address waits for
     // the answers that are promised.
     await Promise.all(
@@ -161,22 +216,25 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
   }
 
   function closeSockets(index: number, of: readonly Address[]): void {
-    if (isRun)
-      readLast(
-        of.flatMap((point) => (point.hasSocket(index) ? [{ socket: point.socketOf(index), point }] : [])),
-        shared,
-      );
-    for (const address of of) address.close(index);
+    const retired = of.flatMap((point) => {
+      const socket = point.retire(index);
+      return socket === undefined ? [] : [{ socket, point }];
+    });
+    if (isRun) readLast(retired, shared);
+    for (const { socket, point } of retired) point.discard(socket);
   }
 
   function createListener(options: BatchAddress): Listener {
     let address: Address | undefined;
+    let by: AnsweredBy = options;
     let closing: Promise<void> | undefined;
     return {
       transport: "udp",
       async start() {
-        const opened = new Address(options, sockets, threads);
+        const opened = new Address(options, sockets);
         await opened.bind(addresses);
+        opened.openAll(slots.length);
+        opened.by = by;
         addresses.push((address = opened));
         warnOfSmallBuffer(log, opened.bound, opened.receiveBufferBytes);
         if (isRun) await engine.refresh();
@@ -187,6 +245,12 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
       get received() {
         fold.run();
         return address?.received ?? 0;
+      },
+      serve(served) {
+        by = served;
+        if (address === undefined) return Promise.resolve();
+        address.by = served;
+        return isRun ? replaceAtLast() : Promise.resolve();
       },
       stop(graceMs) {
         closing ??= address === undefined ? Promise.resolve() : leave(address, graceMs);
@@ -207,6 +271,10 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
   }
 }
 
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** One address with an engine of its own. */
 export function batchListener(
   options: ListenerOptions & Omit<BatchEngineOptions, "threads"> & BatchAddress & { readonly threads?: number },
@@ -225,6 +293,7 @@ export function batchListener(
     get received() {
       return listener.received;
     },
+    serve: (served) => listener.serve(served),
     stop: (graceMs) => listener.stop(graceMs),
   };
 }
@@ -245,106 +314,4 @@ function atExit(hook: () => void): void {
 function atExitNoMore(hook: () => void): void {
   exitHooks.delete(hook);
   if (exitHooks.size === 0) process.off("exit", runExitHooks);
-}
-
-// An address and its sockets, one for each thread.
-class Address implements ReplyPoint, Served, Neighbour {
-  readonly responder: Responder;
-  readonly share: (() => SharedFront) | undefined;
-  readonly unshare: ((shared: SharedFront) => void) | undefined;
-  received = 0;
-  isLeaving = false;
-  #bound: ListenAddress;
-  readonly #sockets: UdpSockets;
-  readonly #threads: number;
-  readonly #open: (UdpSocket | undefined)[] = [];
-  #isOwn: (address: string) => boolean = () => false;
-  #closedDrops = 0;
-
-  constructor(options: BatchAddress, sockets: UdpSockets, threads: number) {
-    this.responder = options.responder;
-    this.share = options.share;
-    this.unshare = options.unshare;
-    this.#bound = { address: options.address, port: options.port };
-    this.#sockets = sockets;
-    this.#threads = threads;
-  }
-
-  /** Opens a socket for each thread. The first is bound alone, so that an address in use is refused. */
-  async bind(others: readonly Address[]): Promise<void> {
-    const { port } = this.#bound;
-    const first = await bindAddress("udp", this.#bound, async (host) =>
-      openBeside(host, port, others, (sharing) => this.#sockets.open(host, port, sharing)),
-    );
-    this.#open[0] = first;
-    this.#bound = first.bound;
-    this.#isOwn = ownAddresses(first.bound.address);
-    try {
-      if (this.#threads > 1) this.#sockets.share(first);
-      for (let thread = 1; thread < this.#threads; thread++) this.open(thread);
-    } catch (error) {
-      this.closeAll();
-      throw listenError("udp", first.bound, error);
-    }
-  }
-
-  get bound(): ListenAddress {
-    return this.#bound;
-  }
-
-  get address(): string {
-    return this.#bound.address;
-  }
-
-  get port(): number {
-    return this.#bound.port;
-  }
-
-  get fd(): number | undefined {
-    return this.#open.find((socket) => socket !== undefined)?.fd;
-  }
-
-  get receiveBufferBytes(): number {
-    return this.#sockets.receiveBufferBytes(this.#open[0] as UdpSocket);
-  }
-
-  isOwnAddress(address: string): boolean {
-    return this.#isOwn(address);
-  }
-
-  get openSockets(): number {
-    return this.#open.filter((socket) => socket !== undefined).length;
-  }
-
-  hasSocket(thread: number): boolean {
-    return this.#open[thread] !== undefined;
-  }
-
-  socketOf(thread: number): UdpSocket {
-    return this.#open[thread] as UdpSocket;
-  }
-
-  open(thread: number): void {
-    this.#open[thread] ??= this.#sockets.open(this.address, this.port, "shared");
-  }
-
-  close(thread: number): void {
-    const socket = this.#open[thread];
-    if (socket === undefined) return;
-    this.#closedDrops += this.#sockets.drops(socket);
-    this.#sockets.close(socket);
-    this.#open[thread] = undefined;
-  }
-
-  closeAll(): void {
-    for (let thread = 0; thread < this.#threads; thread++) this.close(thread);
-  }
-
-  kernelDrops(): number {
-    return this.#open.reduce((sum, socket) => sum + (socket === undefined ? 0 : this.#sockets.drops(socket)), this.#closedDrops);
-  }
-
-  reusePort(): void {
-    for (const socket of this.#open) if (socket !== undefined) this.#sockets.share(socket);
-  }
 }

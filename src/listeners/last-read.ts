@@ -5,14 +5,15 @@
 import type { Fold } from "./batch-metrics.ts";
 import { runLoop } from "./batch-loop.ts";
 import { createThreadData, STOP, type ThreadMemories } from "./batch-shared.ts";
-import type { Misses, ReplyPoint } from "./misses.ts";
+import type { Misses } from "./misses.ts";
 import type { Native } from "./native.ts";
+import type { Served } from "./thread-slot.ts";
 import type { UdpSocket } from "./udp-socket.ts";
 
 /** A socket that nobody reads any more, and whose it is. */
 export interface Unread {
   readonly socket: UdpSocket;
-  readonly point: ReplyPoint & { received: number };
+  readonly point: Served;
 }
 
 export interface LastReadOptions {
@@ -28,7 +29,7 @@ export function readLast(unread: readonly Unread[], { native, misses, fold, memo
   const sockets = unread.map(({ socket, point }) => ({ fd: socket.fd, hasPacketInfo: socket.hasPacketInfo, port: point.port, front: -1 }));
   const memory = memories.take();
   const data = createThreadData(sockets, [], memory);
-  const handover = { data, points: unread.map(({ point }) => point) };
+  const handover = { data, points: unread.map(({ point }) => point), responders: unread.map(({ point }) => point.by.responder) };
   Atomics.store(data.control, STOP, 1);
   misses.add(handover);
   fold.add(data.counters, (index, packets) => {

@@ -40,7 +40,7 @@ export interface Listener {
    * From now on, others answer: what a reloaded configuration has at the same address. Nothing that was received is lost, open
    * connections stay. Resolves when no thread reads what it had before.
    */
-  serve?(served: ServedBy): Promise<void>;
+  serve(served: ServedBy): Promise<void>;
   /** Takes nothing new, finishes what it has (at most `graceMs`), closes. Idempotent. */
   stop(graceMs: number): Promise<void>;
 }

@@ -14,7 +14,6 @@ import { addressAt, familyAt, portAt, SOCKADDR_BYTES, SOCKADDR_IPV4_BYTES } from
 
 /** Where a packet came to and its answer leaves from. */
 export interface ReplyPoint {
-  readonly responder: Responder;
   /** As the responder is told. */
   readonly address: string;
   readonly port: number;
@@ -28,6 +27,8 @@ export interface Handover {
   readonly data: Pick<ThreadData, "control" | "misses" | "hits">;
   /** By the thread's socket index. */
   readonly points: readonly ReplyPoint[];
+  /** By the same: those whose table the thread had, as only they know what its hits are. */
+  readonly responders: readonly Responder[];
 }
 
 /** Longest time in one turn of the event loop. */
@@ -141,11 +142,13 @@ export class Misses {
     });
   }
 
-  #takeMiss({ points, missReader, missTimes }: Source): boolean {
+  #takeMiss({ points, responders, missReader, missTimes }: Source): boolean {
     if (!missReader.next()) return false;
     const { bytes, words, at } = missReader;
+    const socket = words[(at + Layout.SOCKET) >> 2] as number;
     this.#answer(
-      points[words[(at + Layout.SOCKET) >> 2] as number] as ReplyPoint,
+      responders[socket] as Responder,
+      points[socket] as ReplyPoint,
       bytes,
       at,
       at + Layout.MISS_PACKET,
@@ -156,13 +159,21 @@ export class Misses {
     return true;
   }
 
-  #answer(point: ReplyPoint, bytes: Uint8Array, at: number, packetAt: number, packetBytes: number, receivedAtMs: number): void {
+  #answer(
+    responder: Responder,
+    point: ReplyPoint,
+    bytes: Uint8Array,
+    at: number,
+    packetAt: number,
+    packetBytes: number,
+    receivedAtMs: number,
+  ): void {
     const io = this.#io;
     this.#fill(point, bytes, at, packetAt, packetBytes, receivedAtMs);
     if (io.remotePort === point.port && point.isOwnAddress(io.remoteAddress)) return this.#count(SOURCE_OWN);
     if (this.#pending >= this.#maxPending) return this.#count(OVERLOAD);
     io.outAt = this.#replies.claim(point);
-    const answer = point.responder.respond(io);
+    const answer = responder.respond(io);
     if (typeof answer === "number") {
       if (answer > 0) this.#replies.add(bytes, at + Layout.NAME, answer);
       return;
@@ -217,13 +228,13 @@ export class Misses {
   }
 
   /** Returns whether there may be more. */
-  #takeHits({ points, hitReader, hitTimes }: Source, most: number): boolean {
+  #takeHits({ points, responders, hitReader, hitTimes }: Source, most: number): boolean {
     if (hitReader === undefined) return false;
     const hit = this.#hit;
     for (let count = 0; count < most; count++) {
       if (!hitReader.next()) return false;
       const { bytes, words, at } = hitReader;
-      const point = points[words[(at + Layout.SOCKET) >> 2] as number] as ReplyPoint;
+      const socket = words[(at + Layout.SOCKET) >> 2] as number;
       const word = (at + Layout.HIT) >> 2;
       hit.length = words[word] as number;
       hit.rcode = words[word + 1] as number;
@@ -231,8 +242,9 @@ export class Misses {
       hit.answerCount = words[word + 3] as number;
       hit.block = words[word + 4] as number;
       hit.zone = words[word + 5] as number;
-      this.#fill(point, bytes, at, at + Layout.HIT_PACKET, words[(at + Layout.PACKET_LENGTH) >> 2] as number, hitTimes[at >> 3] as number);
-      point.responder.observed(this.#io, hit, hitTimes[(at + Layout.DURATION) >> 3] as number);
+      const packetBytes = words[(at + Layout.PACKET_LENGTH) >> 2] as number;
+      this.#fill(points[socket] as ReplyPoint, bytes, at, at + Layout.HIT_PACKET, packetBytes, hitTimes[at >> 3] as number);
+      (responders[socket] as Responder).observed(this.#io, hit, hitTimes[(at + Layout.DURATION) >> 3] as number);
       hitReader.release();
     }
     return true;

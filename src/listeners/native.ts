@@ -14,6 +14,7 @@ export interface Native {
   poll(entries: number, count: number, timeoutMs: number): number;
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: number, bytes: number): number;
+  connect(fd: number, address: number, bytes: number): number;
   getsockname(fd: number, address: number, bytesAt: number): number;
   setsockopt(fd: number, level: number, option: number, value: number, bytes: number): number;
   getsockopt(fd: number, level: number, option: number, value: number, bytesAt: number): number;
@@ -59,6 +60,7 @@ export async function openNative(): Promise<Native | { readonly missing: string 
     const poll = libc.func("poll", "int", ["uintptr_t", "ulong", "int"]);
     const socket = libc.func("socket", "int", ["int", "int", "int"]);
     const bind = libc.func("bind", "int", ["int", "uintptr_t", "uint"]);
+    const connect = libc.func("connect", "int", ["int", "uintptr_t", "uint"]);
     const getsockname = libc.func("getsockname", "int", ["int", "uintptr_t", "uintptr_t"]);
     const setsockopt = libc.func("setsockopt", "int", ["int", "int", "int", "uintptr_t", "uint"]);
     const getsockopt = libc.func("getsockopt", "int", ["int", "int", "int", "uintptr_t", "uintptr_t"]);
@@ -77,6 +79,7 @@ export async function openNative(): Promise<Native | { readonly missing: string 
       poll: (entries, count, timeoutMs) => result(poll(entries, count, timeoutMs) as number),
       socket: (domain, type, protocol) => result(socket(domain, type, protocol) as number),
       bind: (fd, address, bytes) => result(bind(fd, address, bytes) as number),
+      connect: (fd, address, bytes) => result(connect(fd, address, bytes) as number),
       getsockname: (fd, address, bytesAt) => result(getsockname(fd, address, bytesAt) as number),
       setsockopt: (fd, level, option, value, bytes) => result(setsockopt(fd, level, option, value, bytes) as number),
       getsockopt: (fd, level, option, value, bytesAt) => result(getsockopt(fd, level, option, value, bytesAt) as number),

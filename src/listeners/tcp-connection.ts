@@ -50,7 +50,8 @@ export type CloseReason = (typeof CLOSE_REASONS)[number];
 /** What a listener's connections share. */
 export interface TcpService {
   readonly io: Exchange;
-  readonly responder: Pick<Responder, "respond">;
+  /** Of the next message: another configuration may take over at any time. */
+  responder: Pick<Responder, "respond">;
   readonly limits: TcpLimits;
   /** Messages so far, over all connections. */
   received: number;

@@ -38,11 +38,14 @@ export type ToThread =
       /** Counts messages, at index 0. */
       readonly received: Float64Array;
     }
+  | { readonly kind: "serve"; readonly listener: number; readonly front: SharedFront }
   | { readonly kind: "stop"; readonly listener: number; readonly graceMs: number }
   | { readonly kind: "answers"; readonly batch: Batch };
 
 export type FromThread =
   | { readonly kind: "listening"; readonly listener: number }
+  /** The answer to "serve": what was sent before, and nothing behind it, came from the front before. */
+  | { readonly kind: "serving"; readonly listener: number }
   | { readonly kind: "stopped"; readonly listener: number }
   | { readonly kind: "questions"; readonly batch: Batch }
   | { readonly kind: "hits"; readonly batch: Batch }
@@ -88,7 +91,7 @@ export class Outbox {
 
   /** @param row the numbers behind the packet's length. */
   add(packet: Uint8Array, ...row: readonly number[]): void {
-    if (this.#rows.length === 0) setImmediate(() => this.#flush());
+    if (this.#rows.length === 0) setImmediate(() => this.flush());
     this.#rows.push(packet.length, ...row);
     const end = this.#length + packet.length;
     if (end > this.#bytes.length) {
@@ -104,10 +107,10 @@ export class Outbox {
   addFrom(io: Exchange, listener: number, receivedAtMs: number, ...row: readonly number[]): void {
     this.add(io.in.subarray(io.inAt, io.inEnd), listener, receivedAtMs, io.remotePort, io.localPort, ...row);
     this.#addresses.push(io.remoteAddress, io.localAddress);
-    if (this.#addresses.length === 2 * MAX_BATCH) this.#flush();
+    if (this.#addresses.length === 2 * MAX_BATCH) this.flush();
   }
 
-  #flush(): void {
+  flush(): void {
     const rows = this.#rows;
     if (rows.length === 0) return;
     const addresses = this.#addresses;

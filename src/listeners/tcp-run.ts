@@ -29,6 +29,8 @@ export interface RunOptions extends Pick<TcpThreadData, "limits" | "closed" | "u
   responderOf(listener: number): Responder | undefined;
   /** The thread listens, and will close its descriptor. */
   onListening(listener: number): void;
+  /** The thread no longer reads the front before the last one that it was given. */
+  onServing(listener: number): void;
   onStopped(listener: number): void;
   /** Once a second. */
   onLook(): void;
@@ -112,6 +114,9 @@ export function startRun(options: RunOptions): Run {
         return;
       case "listening":
         return options.onListening(message.listener);
+      case "serving":
+        observeAll(); // the hits of the front before
+        return options.onServing(message.listener);
       case "stopped":
         observeAll();
         return options.onStopped(message.listener);

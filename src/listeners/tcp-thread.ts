@@ -6,9 +6,8 @@
 import type { SharedFront } from "../front.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Responder } from "../respond.ts";
 import { bindAddress, listenError, openBeside, within, type Neighbour } from "./bind.ts";
-import type { ListenAddress, Listener } from "./listener.ts";
+import type { ListenAddress, Listener, ServedBy } from "./listener.ts";
 import type { Native } from "./native.ts";
 import { CLOSE_REASONS, type TcpLimits } from "./tcp-connection.ts";
 import { closedCounter } from "./tcp-messages.ts";
@@ -22,13 +21,7 @@ export interface TcpThread {
   standingStill(overMs: number): string | undefined;
 }
 
-export interface ThreadedTcpOptions extends ListenAddress {
-  readonly responder: Responder;
-  /** Makes what a thread needs to answer for this address; called again for a thread that replaces another. */
-  share(): SharedFront;
-  /** The thread no longer reads what share() made. */
-  unshare(front: SharedFront): void;
-}
+export interface ThreadedTcpOptions extends ListenAddress, ServedBy {}
 
 export interface TcpThreadOptions {
   readonly native: Native;
@@ -40,9 +33,10 @@ export interface TcpThreadOptions {
 }
 
 /** An address that is listened on. */
-interface Served extends ThreadedTcpOptions {
+interface Served extends ListenAddress {
   readonly id: number;
   readonly socket: TcpSocket;
+  by: ServedBy;
   /** Until stop(). */
   isOpen: boolean;
   /** On the main thread, where no thread can be had. The socket is its own. */
@@ -54,11 +48,18 @@ interface Served extends ThreadedTcpOptions {
 interface Lent {
   readonly to: Run;
   readonly of: Served;
-  readonly front: SharedFront;
+  by: ServedBy;
+  front: SharedFront;
+  /** Posted to the thread, until it says that it answers from the first of them. */
+  readonly next: Successor[];
   descriptor: number | undefined;
   /** The thread has the descriptor, and closes it. */
   isTaken: boolean;
   onBack(): void;
+}
+
+interface Successor extends Pick<Lent, "by" | "front"> {
+  onServing(): void;
 }
 
 /** How long the first client waits at most, beyond the 50 ms that a thread takes to start. */
@@ -94,20 +95,21 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
     standingStill: (overMs) => ((run?.stillMs ?? waitedMs) > overMs ? "TCP thread" : undefined),
     listener(options) {
       const received = sharedNumbers(1);
+      let by: ServedBy = options;
       let own: Served | undefined;
       let stopping: Promise<void> | undefined;
       return {
         transport: "tcp",
         async start() {
-          const { port, responder, share, unshare } = options;
+          const { port } = options;
           const socket = await bindAddress("tcp", options, async (host) =>
             openBeside(host, port, neighbours(), (sharing) => sockets.open(host, port, sharing)),
           );
           const id = ++lastId;
-          own = { ...socket.bound, responder, share, unshare, id, socket, isOpen: true, portable: undefined, received };
+          own = { ...socket.bound, by, id, socket, isOpen: true, portable: undefined, received };
           served.set(id, own);
           try {
-            if (isPortable) await serve(own);
+            if (isPortable) await answerHere(own);
             else if (run === undefined) watch();
             else lend(run, own);
           } catch (error) {
@@ -120,6 +122,10 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
         },
         get received() {
           return (received[0] as number) + (own?.portable?.received ?? 0);
+        },
+        async serve(served) {
+          by = served;
+          if (own !== undefined) await serve(own, served);
         },
         stop(graceMs) {
           stopping ??= own === undefined ? Promise.resolve() : stop(own, graceMs);
@@ -183,12 +189,13 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
         unobserved,
         log,
         worker,
-        responderOf: (listener) => served.get(listener)?.responder,
+        responderOf: (listener) => served.get(listener)?.by.responder,
         onListening: (listener) => {
           const lent = lendings.get(listener);
           if (lent !== undefined) lent.isTaken = true;
           vainStarts = 0;
         },
+        onServing: succeed,
         onStopped: takeBack,
         onLook: countLost,
         onEnd: (reason) => replace(reason, begun),
@@ -204,11 +211,38 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
 
   function lend(to: Run, of: Served): void {
     const { id, socket, received } = of;
-    const lent: Lent = { to, of, front: of.share(), descriptor: undefined, isTaken: false, onBack: () => {} };
+    const { by } = of;
+    const lent: Lent = { to, of, by, front: by.share(), next: [], descriptor: undefined, isTaken: false, onBack: () => {} };
     const { front } = lent;
     lendings.set(id, lent);
     const descriptor = (lent.descriptor = sockets.duplicate(socket));
     to.post({ kind: "listen", listener: id, at: socket.bound, descriptor, front, received }, [front.table.updates]);
+  }
+
+  // Where a thread reads the front of those before it has the new one first; without one nobody does.
+  function serve(address: Served, by: ServedBy): Promise<void> {
+    const lent = lendings.get(address.id);
+    if (lent === undefined) {
+      address.by = by;
+      return address.portable?.serve(by) ?? Promise.resolve();
+    }
+    const front = by.share();
+    lent.to.post({ kind: "serve", listener: address.id, front }, [front.table.updates]);
+    return new Promise((resolve) => lent.next.push({ by, front, onServing: resolve }));
+  }
+
+  function succeed(listener: number): void {
+    const lent = lendings.get(listener);
+    if (lent !== undefined) turnOver(lent);
+  }
+
+  function turnOver(lent: Lent): void {
+    const next = lent.next.shift();
+    if (next === undefined) return;
+    lent.by.unshare(lent.front);
+    lent.front = next.front;
+    lent.of.by = lent.by = next.by;
+    next.onServing();
   }
 
   function takeBack(listener: number): void {
@@ -216,7 +250,8 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
     if (lent === undefined) return;
     lendings.delete(listener);
     if (lent.descriptor !== undefined && !lent.isTaken) sockets.closeDuplicate(lent.of.socket, lent.descriptor);
-    lent.of.unshare(lent.front);
+    while (lent.next.length > 0) turnOver(lent);
+    lent.by.unshare(lent.front);
     lent.onBack();
   }
 
@@ -244,12 +279,15 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
     isPortable = true;
     waitedMs = 0;
     for (const address of served.values()) {
-      if (address.isOpen) serve(address).catch((error: unknown) => log.error(String(listenError("tcp", address.socket.bound, error))));
+      if (address.isOpen) answerHere(address).catch((error: unknown) => log.error(String(listenError("tcp", address.socket.bound, error))));
     }
   }
 
-  async function serve(address: Served): Promise<void> {
-    const { socket, responder } = address;
+  async function answerHere(address: Served): Promise<void> {
+    const {
+      socket,
+      by: { responder },
+    } = address;
     const counted = { counter: () => closedCounter(closed) };
     address.portable = tcpListener({ ...socket.bound, descriptor: socket.fd, responder, log, metrics: counted, limits });
     await address.portable.start();

@@ -8,7 +8,6 @@ import type { Hit } from "../answers/answer-table.ts";
 import type { Exchange } from "../dns/question.ts";
 import { ASK_CHAIN, createFront, type SharedFront } from "../front.ts";
 import { silentLog } from "../log.ts";
-import type { Listener } from "./listener.ts";
 import {
   ANSWER_ROW,
   closedCounter,
@@ -19,7 +18,7 @@ import {
   type TcpThreadData,
   type ToThread,
 } from "./tcp-messages.ts";
-import { tcpListener, type TcpOptions } from "./tcp.ts";
+import { tcpListener, type TcpListener, type TcpOptions } from "./tcp.ts";
 
 /** Questions with the main thread: what it answers in some 20 ms, so that those who ask over UDP don't wait longer. */
 const BUSY_QUESTIONS = 1024;
@@ -29,7 +28,7 @@ const MAX_UNOBSERVED = 4096;
 const BEAT_MS = 500;
 
 const { limits, words, closed, unobserved } = workerData as TcpThreadData;
-const listeners = new Map<number, Promise<Listener>>();
+const listeners = new Map<number, { readonly started: Promise<TcpListener>; readonly received: Float64Array }>();
 
 /** What waits for the main thread, by token. */
 const waiting = new Map<number, { readonly bytes: number; readonly resolve: (answer: Uint8Array | undefined) => void }>();
@@ -48,7 +47,9 @@ Atomics.add(words, Words.BEAT, 1);
 parentPort?.on("message", (message: ToThread) => {
   switch (message.kind) {
     case "listen":
-      return void listeners.set(message.listener, listen(message));
+      return void listeners.set(message.listener, { started: listen(message), received: message.received });
+    case "serve":
+      return void serve(message);
     case "stop":
       return void stop(message);
     case "answers":
@@ -59,15 +60,26 @@ parentPort?.on("message", (message: ToThread) => {
 });
 
 // What fails here ends the thread, as everything does that should not happen; another one takes over.
-async function listen({ listener: id, at, descriptor, front, received }: Extract<ToThread, { kind: "listen" }>): Promise<Listener> {
+async function listen({ listener: id, at, descriptor, front, received }: Extract<ToThread, { kind: "listen" }>): Promise<TcpListener> {
   const listener = tcpListener({ ...at, descriptor, responder: createResponder(id, front, received), log, metrics, limits, isBusy });
   await listener.start();
   post({ kind: "listening", listener: id });
   return listener;
 }
 
+// Hits are told apart by what was sent before the word and what behind it: no turn of the event loop may be in between.
+async function serve({ listener: id, front }: Extract<ToThread, { kind: "serve" }>): Promise<void> {
+  const listening = listeners.get(id);
+  if (listening === undefined) return; // stopped: that gives all its fronts back
+  const listener = await listening.started;
+  questions.flush();
+  hits.flush();
+  void listener.serve({ responder: createResponder(id, front, listening.received) });
+  post({ kind: "serving", listener: id });
+}
+
 async function stop({ listener: id, graceMs }: Extract<ToThread, { kind: "stop" }>): Promise<void> {
-  const listener = await listeners.get(id);
+  const listener = await listeners.get(id)?.started;
   listeners.delete(id);
   await listener?.stop(graceMs);
   post({ kind: "stopped", listener: id });

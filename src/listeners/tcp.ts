@@ -33,7 +33,12 @@ export interface TcpOptions extends Omit<ListenerOptions, "responder" | "metrics
 
 export const TCP_CLOSED = { name: "ndots_tcp_closed_total", help: "TCP connections that the server closed, by reason." } as const;
 
-export function tcpListener(options: TcpOptions): Listener {
+/** What answers here needs no observers: a thread's are on the main thread. */
+export interface TcpListener extends Listener {
+  serve(served: Pick<TcpOptions, "responder">): Promise<void>;
+}
+
+export function tcpListener(options: TcpOptions): TcpListener {
   const { responder, log, clock = SYSTEM_CLOCK, isBusy = never } = options;
   const limits: TcpLimits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
   const closed = options.metrics.counter(TCP_CLOSED.name, TCP_CLOSED.help);
@@ -79,6 +84,10 @@ export function tcpListener(options: TcpOptions): Listener {
     },
     get received() {
       return service.received;
+    },
+    serve(served) {
+      service.responder = served.responder;
+      return Promise.resolve();
     },
     stop(graceMs) {
       stopping ??= close(graceMs);

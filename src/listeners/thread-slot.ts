@@ -20,13 +20,17 @@ import {
   type ThreadSocket,
 } from "./batch-shared.ts";
 import { within } from "./bind.ts";
+import type { ServedBy } from "./listener.ts";
 import type { Handover, Misses, ReplyPoint } from "./misses.ts";
 import type { UdpSocket } from "./udp-socket.ts";
 
+/** What answers at an address; without share() the main thread answers everything. */
+export type AnsweredBy = Pick<ServedBy, "responder"> & Partial<ServedBy>;
+
 /** An address that the thread serves. */
 export interface Served extends ReplyPoint {
-  readonly share: (() => SharedFront) | undefined;
-  readonly unshare: ((shared: SharedFront) => void) | undefined;
+  /** From the next thread on. */
+  readonly by: AnsweredBy;
   received: number;
   socketOf(thread: number): UdpSocket;
 }
@@ -164,6 +168,7 @@ class Life {
   readonly #name: string;
   readonly #options: SlotOptions;
   readonly #served: readonly Served[];
+  readonly #by: readonly AnsweredBy[];
   readonly #fronts = new Map<() => SharedFront, SharedFront>();
   readonly #memory: ThreadMemory;
   readonly #data: ThreadData;
@@ -179,9 +184,10 @@ class Life {
     this.#name = name;
     this.#options = options;
     this.#served = options.served();
+    this.#by = this.#served.map(({ by }) => by);
     let fronts: SharedFront[];
     try {
-      for (const { share } of this.#served) if (share !== undefined && !this.#fronts.has(share)) this.#fronts.set(share, share());
+      for (const { share } of this.#by) if (share !== undefined && !this.#fronts.has(share)) this.#fronts.set(share, share());
       fronts = [...this.#fronts.values()];
       const sockets = this.#sockets(fronts);
       this.#memory = options.memories.take();
@@ -190,7 +196,7 @@ class Life {
       this.#unshare();
       throw error;
     }
-    this.#handover = { data: this.#data, points: this.#served };
+    this.#handover = { data: this.#data, points: this.#served, responders: this.#by.map(({ responder }) => responder) };
     options.misses.add(this.#handover);
     options.fold.add(this.#data.counters, (socket, packets) => ((this.#served[socket] as Served).received += packets));
     try {
@@ -274,7 +280,7 @@ class Life {
   }
 
   #unshare(): void {
-    for (const { share, unshare } of this.#served) {
+    for (const { share, unshare } of this.#by) {
       const front = share === undefined ? undefined : this.#fronts.get(share);
       if (share === undefined || front === undefined) continue;
       this.#fronts.delete(share);
@@ -283,9 +289,10 @@ class Life {
   }
 
   #sockets(fronts: readonly SharedFront[]): ThreadSocket[] {
-    return this.#served.map((address) => {
+    return this.#served.map((address, index) => {
       const { fd, bound, hasPacketInfo } = address.socketOf(this.#options.index);
-      const front = address.share === undefined ? undefined : this.#fronts.get(address.share);
+      const share = this.#by[index]?.share;
+      const front = share === undefined ? undefined : this.#fronts.get(share);
       return { fd, hasPacketInfo, port: bound.port, front: front === undefined ? -1 : fronts.indexOf(front) };
     });
   }

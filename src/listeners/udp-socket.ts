@@ -29,6 +29,8 @@ const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const IPV6_RECVPKTINFO = 49;
 
+const DISCARD_PORT = 9; // RFC 863
+
 /** A send buffer that stays full this long is an interface that takes nothing: its replies are dropped. */
 const SEND_TIMEOUT_MS = 20;
 
@@ -75,6 +77,17 @@ export class UdpSockets {
   /** From now on further sockets may be opened on its address. Set once it is bound: the first bind says whether the address is free. */
   share({ fd }: UdpSocket): void {
     this.#set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  }
+
+  /**
+   * From now on its packets go to the others that share its address; what it holds stays. Connected, it is passed over by
+   * the kernel unless the sender is its peer (since Linux 5.4; before, it goes on receiving): here, a port that nobody sends from.
+   */
+  retire({ fd, bound, hasPacketInfo }: UdpSocket): void {
+    const isIPv6 = bound.address.includes(":");
+    const loopback = isIPv6 ? "::1" : "127.0.0.1";
+    const length = putAddress(this.#bytes, hasPacketInfo ? loopback : bound.address, DISCARD_PORT);
+    this.#native.connect(fd, this.#at, length); // where it can't be, packets of the next microseconds are lost with the socket
   }
 
   close({ fd }: UdpSocket): void {

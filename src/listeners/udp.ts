@@ -21,7 +21,8 @@ export interface UdpOptions extends ListenerOptions {
 }
 
 export function udpListener(options: UdpOptions): Listener {
-  const { responder, log, maxPending = MAX_PENDING } = options;
+  const { log, maxPending = MAX_PENDING } = options;
+  let { responder } = options;
   const dropped = options.metrics.counter("ndots_dropped_packets_total", "Packets that got no answer, by reason.");
   const io = new Exchange(MAX_MESSAGE_BYTES);
   io.transport = "udp";
@@ -53,6 +54,10 @@ export function udpListener(options: UdpOptions): Listener {
     },
     get received() {
       return received;
+    },
+    serve(served) {
+      ({ responder } = served);
+      return Promise.resolve();
     },
     stop(graceMs) {
       stopping ??= close(graceMs);

@@ -28,7 +28,7 @@ describe("listeners/batch: turns of the main thread", () => {
     const { data, hits } = threadData();
     for (let count = 0; count < HITS; count++) putHit(hits);
     const misses = new Misses(native, 10);
-    misses.add({ data, points: [pointOf(responder)] });
+    misses.add({ data, points: [POINT], responders: [responder] });
     misses.wake(Signals.HITS_NOW);
     const inFirst = told;
     expect(inFirst).to.be.within(1, HITS - 1);
@@ -50,9 +50,7 @@ function threadData(): { data: ReturnType<typeof createThreadData>; hits: RingWr
   };
 }
 
-function pointOf(responder: ReplyPoint["responder"]): ReplyPoint {
-  return { responder, address: "127.0.0.1", port: 53, fd: undefined, isOwnAddress: () => false };
-}
+const POINT: ReplyPoint = { address: "127.0.0.1", port: 53, fd: undefined, isOwnAddress: () => false };
 
 function putHit(hits: RingWriter): void {
   const at = hits.claim(Layout.HIT_PACKET + PACKET.length);

@@ -3,7 +3,7 @@
 import { MessageChannel } from "node:worker_threads";
 import { expect } from "chai";
 import type { SharedFront } from "../../src/front.ts";
-import type { Served, SlotOptions } from "../../src/listeners/thread-slot.ts";
+import type { SlotOptions } from "../../src/listeners/thread-slot.ts";
 import { needNative } from "../helpers/batch.ts";
 import { built } from "../helpers/built.ts";
 import { countedMetrics, fakeResponder, recordedLog, until, type RecordedLog } from "../helpers/listening.ts";
@@ -52,17 +52,19 @@ interface SlotRig extends AsyncDisposable {
   runs(): Promise<void>;
 }
 
-function slotRig(more: readonly Partial<Served>[] = []): SlotRig {
+function slotRig(more: readonly { share?: () => never; socketOf?: () => never }[] = []): SlotRig {
   const stubs: Stub[] = [];
   const fronts = { lent: 0 };
   const served = {
-    responder: fakeResponder(),
     address: "127.0.0.1",
     port: 53,
     fd: undefined,
     isOwnAddress: () => false,
     received: 0,
     socketOf: () => ({ fd: -1, bound: { address: "127.0.0.1", port: 53 }, hasPacketInfo: false }),
+  };
+  const by = {
+    responder: fakeResponder(),
     share() {
       fronts.lent++;
       const stub = new Stub();
@@ -78,7 +80,10 @@ function slotRig(more: readonly Partial<Served>[] = []): SlotRig {
     misses: new Misses(native, 10),
     fold: createFold(countedMetrics(), String),
     memories: new ThreadMemories(),
-    served: () => [served, ...more.map((one) => ({ ...served, ...one }))],
+    served: () => [
+      { ...served, by },
+      ...more.map(({ share, ...one }) => ({ ...served, ...one, by: share === undefined ? by : { ...by, share } })),
+    ],
     release: () => (rig.areSocketsOpen = false),
     reopen: () => (rig.areSocketsOpen = true),
   };

@@ -108,6 +108,7 @@ function wrapped(listener: Listener, changes: Partial<Pick<Listener, "start" | "
   return {
     transport: listener.transport,
     start: () => listener.start(),
+    serve: (served) => listener.serve(served),
     stop: (graceMs) => listener.stop(graceMs),
     ...changes,
     get bound() {
