@@ -54,6 +54,9 @@ export interface RegistryOptions {
 export interface WritableRegistry extends Registry {
   /** All that is held; what changes while it is walked is met or not. */
   objects(): Iterable<RegistryObject>;
+  /** By its own name. */
+  slice(namespace: string, name: string): EndpointSlice | undefined;
+  pod(namespace: string, name: string): Pod | undefined;
   markSynced(source: string): void;
   /** All objects of the kind are held, while others are still awaited. */
   markKnown(kind: RegistryObject["kind"]): void;
@@ -156,6 +159,8 @@ export function createRegistry(options: RegistryOptions = {}): WritableRegistry 
     service: (namespace, name) => services.get(`${namespace}/${name}`),
     services: () => services.values(),
     slices: (namespace, service) => slicesOfService.get(`${namespace}/${service}`) ?? NONE,
+    slice: (namespace, name) => slices.get(`${namespace}/${name}`),
+    pod: (namespace, name) => pods.get(`${namespace}/${name}`),
     namespace: (name) => namespaces.get(name),
     namespaces: () => namespaces.values(),
     *objects() {
