@@ -185,7 +185,7 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
     for (const { zones: candidates } of publishers) {
       const zone = zoneOf(candidates, name);
       if (zone === undefined) continue;
-      if (!zone.ready) return undefined;
+      if (!zone.ready) return name === zone.apex ? ASK_CHAIN : undefined; // its names must not look like another's missing ones
       const node = zone.node(name);
       if (node === undefined && zone.complete) return undefined;
       if (node === undefined) continue;
@@ -228,6 +228,7 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
       ...(soa === undefined ? { soa: undefined, soaPointers: [], soaLabels: [] } : encoder.soa(zone.apex, soa)),
       complete: settled && zone.ready && zone.complete,
       namesNearest: zone.namesNearest ?? false,
+      staleness: zone.staleness ?? "",
       udpSize,
     });
   }
@@ -266,7 +267,10 @@ function publish(served: readonly ServedZone[]): Published[] {
 
 function* allNames(blockZones: Iterable<Name>, zones: readonly { readonly zone: Zone }[]): Generator<Name> {
   yield* blockZones;
-  for (const { zone } of zones) if (zone.ready) yield* zone.names();
+  for (const { zone } of zones) {
+    if (zone.ready) yield* zone.names();
+    else yield zone.apex;
+  }
 }
 
 // The types that may have an answer of their own. Behind a CNAME that is no alias stands what only the chain can find.

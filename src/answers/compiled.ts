@@ -61,6 +61,8 @@ export interface CompiledZone {
   readonly complete: boolean;
   /** NXDOMAIN with OPT asks the chain, for it knows a nearer reason. */
   readonly namesNearest: boolean;
+  /** Why all of the zone's answers may be old, told with each of them as EDE 3; "" where they are not. */
+  readonly staleness: string;
   /** Size of our OPT record and bound of UDP answers in the server block. */
   readonly udpSize: number;
 }

@@ -67,6 +67,9 @@ export const ANSWER_RECURSION_AVAILABLE = 4;
 export const ANSWER_BEGINNING = 8;
 export const ANSWER_RCODE_SHIFT = 4;
 
+/** In a zone's word with the UDP size: the reason why all of its answers may be old. */
+export const STALENESS_SHIFT = 16;
+
 /** What stands in front of a remembered body. */
 export const REMEMBERED_HEAD_BYTES = 8;
 

@@ -30,6 +30,7 @@ import {
   REMEMBERED_HEAD_BYTES,
   SEED,
   SLOTS,
+  STALENESS_SHIFT,
   TableMemory,
   UNIT_BYTES,
   UNIT_MASK,
@@ -61,7 +62,7 @@ export class TableReader implements AnswerTable {
   readonly #updates: MessagePort | undefined;
   readonly #seed: number;
   #knownZone = NO_ZONE;
-  #knownUdpSize = 0;
+  #knownSizeWord = 0;
   #turn = randomInt(2 ** 30); // round robin starts anywhere (a cluster's replicas must not agree)
   readonly #hashes = new Int32Array(128); // of each suffix of the question, by label; not mixed
   #out: Uint8Array = new Uint8Array(0);
@@ -140,7 +141,8 @@ export class TableReader implements AnswerTable {
   #sendBody(io: Exchange, hit: Hit, unit: number, answerAt: number): Outcome {
     const words = this.#memory.words[unit >>> CHUNK_SHIFT] as Int32Array;
     const bytes = this.#memory.bytes[unit >>> CHUNK_SHIFT] as Uint8Array;
-    const udpSize = this.#udpSizeOf(hit.zone);
+    const sizeWord = this.#sizeWordOf(hit.zone);
+    const udpSize = sizeWord & 0xffff;
     const limit = limitOf(io, udpSize);
     const bodyAt = io.questionEnd - io.inAt;
     let start = answerAt * 4 + HEAD_BYTES;
@@ -179,7 +181,18 @@ export class TableReader implements AnswerTable {
       const age = Math.floor(io.receivedAtMs / 1000) - (words[answerAt + 4] as number);
       countDown(io.out, to, answers + authority + additional, age);
     }
-    this.#finish(io, hit, flags, answers, authority, additional, bodyAt + length, limit, udpSize, 0);
+    this.#finish(
+      io,
+      hit,
+      flags,
+      answers,
+      authority,
+      additional,
+      bodyAt + length,
+      limit,
+      udpSize,
+      isRemembered ? 0 : sizeWord >>> STALENESS_SHIFT,
+    );
     return Outcomes.HIT;
   }
 
@@ -203,7 +216,9 @@ export class TableReader implements AnswerTable {
     for (from = pointersEnd; from < labelsEnd; from += 1 + (bytes[from] as number)) {
       if (endsWithLabel(io, below, bytes, from)) return Outcomes.ASK_CHAIN;
     }
-    const udpSize = words[at + 1] as number;
+    const sizeWord = words[at + 1] as number;
+    const udpSize = sizeWord & 0xffff;
+    const staleness = sizeWord >>> STALENESS_SHIFT;
     const limit = limitOf(io, udpSize);
     const bodyAt = io.questionEnd - io.inAt;
     if (bodyAt + soaLength + (io.edns ? OPT_BYTES : 0) > limit) return Outcomes.ASK_CHAIN;
@@ -215,7 +230,7 @@ export class TableReader implements AnswerTable {
       const pointer = to + (((bytes[from] as number) << 8) | (bytes[from + 1] as number));
       putUint16(out, pointer, (((out[pointer] as number) << 8) | (out[pointer + 1] as number)) + below);
     }
-    this.#finish(io, hit, Flags.AA | rcode, 0, 1, 0, bodyAt + soaLength, limit, udpSize, reason);
+    this.#finish(io, hit, Flags.AA | rcode, 0, 1, 0, bodyAt + soaLength, limit, udpSize, staleness === 0 ? reason : staleness);
     return Outcomes.HIT;
   }
 
@@ -311,14 +326,14 @@ export class TableReader implements AnswerTable {
   }
 
   // Looked up once a batch: answers of a batch are mostly one zone's, and Node 20 makes a call of each atomic load.
-  #udpSizeOf(zone: number): number {
-    if (zone === this.#knownZone) return this.#knownUdpSize;
+  #sizeWordOf(zone: number): number {
+    if (zone === this.#knownZone) return this.#knownSizeWord;
     const unit = Atomics.load(this.#control, ZONES + zone);
-    const udpSize = this.#wordsOf(unit)[((unit & UNIT_MASK) << 2) + 1] as number;
-    if (this.#updates === undefined) return udpSize; // the main thread's reader knows no batches
+    const sizeWord = this.#wordsOf(unit)[((unit & UNIT_MASK) << 2) + 1] as number;
+    if (this.#updates === undefined) return sizeWord; // the main thread's reader knows no batches
     this.#knownZone = zone;
-    this.#knownUdpSize = udpSize;
-    return udpSize;
+    this.#knownSizeWord = sizeWord;
+    return sizeWord;
   }
 
   // The chunk of a unit. One that isn't here yet was posted before anything in it was published.

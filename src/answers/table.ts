@@ -8,7 +8,7 @@
 //     entry   │ hash │ flags 8, name length 8, reason below 8, reason 8 │ zone 16, block 16 │ units 24, answers 8 │
 //             │ name… │ answer │ answer │ …
 //     answer  │ type 16, body length 16 │ answers 16, additional 16 │ rotate at 16, size 16 │ count 16, authority 8, flags 8 │ body…
-//     zone    │ flags 8, apex 8, pointers 8 │ UDP size │ SOA length 16, labels length 16 │ units │ SOA… pointers… labels…
+//     zone    │ flags 8, apex 8, pointers 8 │ UDP size 16, staleness 8 │ SOA length 16, labels length 16 │ units │ SOA… pointers… labels…
 //     reason  │ length │ – │ – │ units │ the EDE option as it stands in an OPT record…
 //
 //   body     everything behind the question: its compression pointers are right because the entry's name is the
@@ -16,7 +16,8 @@
 //   flags    of an answer that was remembered have its rcode, AA and RA, and two words stand in front of the body: when it
 //            was stored and until when it may be told, in seconds of the listeners' clock. Of one that is too long for UDP in
 //            any case, the body is the beginning.
-//   zone     one negative answer (SOA), appended when answering, so that a new serial rewrites one small entry.
+//   zone     one negative answer (SOA), appended when answering, so that a new serial rewrites one small entry; and the
+//            reason that all of its answers have, in the place of their own.
 //
 // A missing name is answered from its closest encloser: the entry knows the zone, and why a name right below it does
 // not exist; the zone knows whether it is complete.
@@ -58,6 +59,7 @@ import {
   REASONS,
   REMEMBERED_HEAD_BYTES,
   SEED,
+  STALENESS_SHIFT,
   TableMemory,
   UNIT_MASK,
   ZONES,
@@ -78,7 +80,7 @@ export class TableWriter {
   readonly #seed = randomInt(2 ** 32) | 0;
   #names = 0;
   #deleted = 0;
-  readonly #reasons = new Map<string, number>([["", 0]]);
+  readonly #reasons = new Map<string, number>(); // by code and text
 
   constructor() {
     this.#memory.control[SEED] = this.#seed;
@@ -115,7 +117,8 @@ export class TableWriter {
     if (compiled.openBelow === true) flags |= ENTRY_OPEN_BELOW;
     if (compiled.openBelow === "addresses") flags |= ENTRY_OPEN_TO_ADDRESSES;
     if (compiled.partial) flags |= ENTRY_PARTIAL;
-    const bits = flags | (this.#reasonOf(compiled.reasonBelow) << 16) | (this.#reasonOf(compiled.reason) << 24);
+    const bits =
+      flags | (this.#reasonOf(compiled.reasonBelow, EdeCodes.OTHER) << 16) | (this.#reasonOf(compiled.reason, EdeCodes.OTHER) << 24);
     this.#publish(wire, hash, this.#write(wire, hash, bits, compiled.zone | (compiled.block << 16), answers, []));
   }
 
@@ -170,7 +173,7 @@ export class TableWriter {
     if (zone.complete) flags |= ZONE_COMPLETE;
     if (zone.namesNearest) flags |= ZONE_NAMES_NEAREST;
     words[at] = flags | (zone.apex.length << 8) | (soaPointers.length << 16);
-    words[at + 1] = zone.udpSize;
+    words[at + 1] = zone.udpSize | (this.#reasonOf(zone.staleness, EdeCodes.STALE) << STALENESS_SHIFT);
     words[at + 2] = soa.length | (labels.length << 16);
     let to = at * 4 + HEAD_BYTES;
     bytes.set(soa, to);
@@ -254,23 +257,25 @@ export class TableWriter {
   }
 
   // Reasons are few constant texts, kept for good; a 256th one is not told.
-  #reasonOf(text: string): number {
-    const known = this.#reasons.get(text);
+  #reasonOf(text: string, code: number): number {
+    if (text === "") return 0;
+    const key = `${code} ${text}`;
+    const known = this.#reasons.get(key);
     if (known !== undefined) return known;
-    if (this.#reasons.size === MAX_REASONS) return 0;
+    if (this.#reasons.size === MAX_REASONS - 1) return 0;
     const told = Buffer.from(text);
     const option = Buffer.alloc(6);
     option.writeUInt16BE(OPTION_EDE, 0);
     option.writeUInt16BE(2 + told.length, 2);
-    option.writeUInt16BE(EdeCodes.OTHER, 4);
+    option.writeUInt16BE(code, 4);
     const unit = this.#arena.allocate(HEAD_BYTES + option.length + told.length);
     const { words, bytes } = this.#at(unit);
     const at = (unit & UNIT_MASK) << 2;
     words[at] = option.length + told.length;
     bytes.set(option, at * 4 + HEAD_BYTES);
     bytes.set(told, at * 4 + HEAD_BYTES + option.length);
-    const index = this.#reasons.size;
-    this.#reasons.set(text, index);
+    const index = this.#reasons.size + 1; // 0: none
+    this.#reasons.set(key, index);
     Atomics.store(this.#memory.control, REASONS + index, unit);
     return index;
   }

@@ -17,6 +17,8 @@ export type Lookup =
   | { readonly kind: "nxdomain"; readonly answer: readonly RecordSet[]; readonly zone: Zone; readonly reason: string }
   /** Another zone's name: a referral, NOERROR without AA, `cut.ns` in authority and `cut.glue` in additional. */
   | { readonly kind: "delegation"; readonly answer: readonly RecordSet[]; readonly cut: ZoneCut }
+  /** What stands at the name is not known, for this reason: SERVFAIL. Where `isThere` is false, the name may not exist at all. */
+  | { readonly kind: "unknown"; readonly answer: readonly RecordSet[]; readonly isThere: boolean; readonly reason: string }
   /** Not this zone's business: ask the rest of the chain. */
   | { readonly kind: "ask" };
 
@@ -31,7 +33,11 @@ export function lookup(zone: Zone, qname: Name, qtype: RRType): Lookup {
 
 /** The same for whoever has the name's node already. */
 export function lookupAt(zone: Zone, node: Node | undefined, qname: Name, qtype: RRType): Lookup {
-  if (node === undefined) return { kind: "nxdomain", answer: NONE, zone, reason: reasonOf(zone, qname) };
+  if (node === undefined) {
+    if (!zone.ready) return { kind: "unknown", answer: NONE, isThere: false, reason: zone.notReadyReason ?? "" };
+    return { kind: "nxdomain", answer: NONE, zone, reason: reasonOf(zone, qname) };
+  }
+  if (node.unknown !== undefined) return { kind: "unknown", answer: NONE, isThere: true, reason: node.unknown };
   const { cut } = node;
   // DS is the one type that the parent's side of a cut answers (RFC 4035 §3.1.4.1).
   if (cut !== undefined && (qtype !== RRTypes.DS || qname !== cut.ns.owner)) return { kind: "delegation", answer: NONE, cut };
@@ -122,8 +128,21 @@ function nameAt(rdata: Rdata, at: number): Name {
   return read.name;
 }
 
-/** The reply that a zone's plugin gives; undefined for what is not the zone's business. */
-export function replyFrom(found: Lookup, by: string): Reply | undefined {
+/**
+ * The reply that a zone's plugin gives; undefined for what is not the zone's business.
+ * @param zone the one that was asked, if what it holds may be old.
+ */
+export function replyFrom(found: Lookup, by: string, zone?: Zone): Reply | undefined {
+  const reply = freshReply(found, by);
+  return reply === undefined || zone === undefined || found.kind === "unknown" ? reply : withStaleness(reply, zone);
+}
+
+/** Says that the zone may be old, if it may, in the place of other reasons: the table does so too. */
+export function withStaleness(reply: Reply, { staleness }: Zone): Reply {
+  return staleness === undefined ? reply : { ...reply, ede: { code: EdeCodes.STALE, text: staleness } };
+}
+
+function freshReply(found: Lookup, by: string): Reply | undefined {
   switch (found.kind) {
     case "answer":
       return { ...emptyReply(Rcodes.NOERROR, by), authoritative: true, answer: found.answer, additional: found.additional };
@@ -145,6 +164,8 @@ export function replyFrom(found: Lookup, by: string): Reply | undefined {
         authority: [found.cut.ns],
         additional: found.cut.glue,
       };
+    case "unknown":
+      return { ...emptyReply(Rcodes.SERVFAIL, by), ede: { code: EdeCodes.NOT_READY, text: found.reason } };
     case "ask":
       return undefined;
     default:

@@ -10,6 +10,8 @@ export interface Node {
   readonly rrsets: readonly RecordSet[];
   /** Only the chain can answer: the reply depends on more than this zone (an alias that leaves it). */
   readonly askChain?: true;
+  /** Set with `askChain` and without rrsets: what stands here is not known, for this reason (EDE text, at most 64 bytes): SERVFAIL. */
+  readonly unknown?: string;
   /**
    * Names below this one exist without end or outside this zone's knowledge: absence proves nothing. "addresses": those
    * only whose label right below it looks like an address (dns/address-label.ts); they are not listed.
@@ -55,15 +57,22 @@ export interface Zone {
   readonly apex: Name;
   /** Absence of a name is an answer (NXDOMAIN). False where such names go on down the chain. */
   readonly complete: boolean;
-  /** Nothing here may be answered yet (the registry has not synced): ask the chain, which says why. */
+  /** All is known. Until then only the chain is asked, which answers what node() knows, and denies nothing. */
   readonly ready: boolean;
+  /** Why `ready` is false (EDE text, at most 64 bytes). */
+  readonly notReadyReason?: string | undefined;
+  /** Why all that is here may be old (EDE text, at most 64 bytes): every answer says so. */
+  readonly staleness?: string | undefined;
   /** The SOA rrset with its TTL already the negative TTL (RFC 2308 §3); undefined for a zone without authority (search). */
   soa(): RecordSet | undefined;
   /** What stands at the name; undefined: the name does not exist. `name` is within the apex. */
   node(name: Name): Node | undefined;
   /** Every name that node() knows, empty non-terminals included, names without end not, nor those that are "addresses" below another. */
   names(): Iterable<Name>;
-  /** Tells the names whose node may have changed. Returns the way to stop. */
+  /**
+   * Tells the names whose node may have changed; none where it is the zone that has: it is `ready` now, or says something
+   * else of `staleness` or `namesNearest`. Returns the way to stop.
+   */
   subscribe(listener: NamesListener): () => void;
   /** NXDOMAIN with OPT asks the chain, for it knows a nearer reason. */
   readonly namesNearest?: boolean;

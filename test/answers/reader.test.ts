@@ -145,7 +145,15 @@ describe("a thread's reader of the answer table", () => {
 
   it("sees a zone's new SOA at once", () => {
     const table = new TableWriter();
-    const zone = { apex: parseName("example.org"), soaPointers: [], soaLabels: [], complete: true, namesNearest: false, udpSize: 1232 };
+    const zone = {
+      apex: parseName("example.org"),
+      soaPointers: [],
+      soaLabels: [],
+      complete: true,
+      namesNearest: false,
+      staleness: "",
+      udpSize: 1232,
+    };
     table.setZone(0, { ...zone, soa: Buffer.from("serial 1") });
     table.put(zone.apex, { ...compiled(""), answers: [] });
     const reader = openTable(table.attach());

@@ -49,6 +49,7 @@ function newTable(): TableWriter {
     soaLabels: [],
     complete: true,
     namesNearest: false,
+    staleness: "",
     udpSize: 1232,
   });
   return table;

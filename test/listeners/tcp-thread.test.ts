@@ -49,7 +49,16 @@ interface Sharing {
 function sharing({ observed = false, damage = (_front: SharedFront, _times: number): void => {} } = {}): Sharing {
   const writer = new TableWriter();
   const apex = parseName("example.org");
-  writer.setZone(0, { apex, soa: undefined, soaPointers: [], soaLabels: [], complete: false, namesNearest: false, udpSize: 1232 });
+  writer.setZone(0, {
+    apex,
+    soa: undefined,
+    soaPointers: [],
+    soaLabels: [],
+    complete: false,
+    namesNearest: false,
+    staleness: "",
+    udpSize: 1232,
+  });
   const rotation = { rotateAt: 0, rotateCount: 0, rotateSize: 0 };
   const answer = { type: 1, answerCount: 1, authorityCount: 0, additionalCount: 0, body: ADDRESS_RECORD, ...rotation };
   const flags = { askChain: false, openBelow: false, partial: false };

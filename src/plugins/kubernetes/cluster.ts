@@ -4,6 +4,7 @@
 import type { Applied, Endpoint, EndpointPort, EndpointSlice, Protocol, Service } from "../../registry/objects.ts";
 import { addressesOf, type Registry } from "../../registry/registry.ts";
 import { isAddressLabel } from "../../dns/address-label.ts";
+import { stalenessOf, unknownReason } from "./freshness.ts";
 import type { LabelSelector } from "./label-selector.ts";
 
 export interface ClusterOptions {
@@ -18,6 +19,8 @@ export interface ClusterOptions {
   readonly noEndpoints?: boolean;
   /** A ClusterIP Service without ready endpoints does not exist. */
   readonly ignoreEmptyService?: boolean;
+  /** From when on the API server has been out of reach for too long, in words. */
+  readonly staleAfterMs?: number;
 }
 
 /** One published address of a Service. */
@@ -45,6 +48,12 @@ export interface TouchedService {
 
 export interface Cluster {
   readonly registry: Registry;
+  /** How much of what is served is known: nothing may be said, or what is there but not what isn't, or all. */
+  readonly known: "nothing" | "services" | "all";
+  /** Why not all is known. */
+  readonly unknownReason: string;
+  /** Why all that is known may be old; undefined while it is not. */
+  readonly staleness: string | undefined;
   /** The namespace exists, by an object of its own or by a Service in it, and is exposed. */
   hasNamespace(name: string): boolean;
   namespaces(): Iterable<string>;
@@ -55,6 +64,8 @@ export interface Cluster {
   published(service: Service): Iterable<Published>;
   /** Those with this label. */
   publishedAs(service: Service, label: string): readonly Published[];
+  /** Whether what stands at a Service's name, or at a label right below it, depends on endpoints that are not known. */
+  lacksEndpoints(service: Service, label: string | undefined): boolean;
   /** Why there is nothing at a Service's name; undefined where there is. */
   absence(service: Service): string | undefined;
   /** The labels in front of a Service's name below which something stands and is listed, as in TouchedService. */
@@ -64,6 +75,8 @@ export interface Cluster {
   /** The Services and published endpoints that have an address: Services first, they win over endpoints. */
   usersOf(address: string): readonly AddressUser[];
   subscribe(listener: (touched: Touched) => void): () => void;
+  /** Tells that `known` or `staleness` has changed. */
+  onState(listener: () => void): () => void;
   /** Lets go of the registry. */
   close(): void;
 }
@@ -78,6 +91,8 @@ export interface AddressUser {
 export const NO_READY_ENDPOINTS = "no ready endpoints";
 export const NO_ENDPOINTS_WATCHED = "endpoints are not served (noendpoints)";
 export const EXTERNAL_ADDRESS = "ExternalName is an IP address, not a name";
+/** `stale_after` */
+const STALE_AFTER_MS = 5 * 60_000;
 
 const NONE: readonly never[] = Object.freeze([]);
 /** What may be an endpoint's label; Pods' names may have dots. */
@@ -86,9 +101,10 @@ const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** The served part of a registry. Follows it until close(). */
 export function createCluster(registry: Registry, options: ClusterOptions = {}): Cluster {
   const { namespaces: listed, namespaceLabels, serviceLabels, endpointPodNames = false } = options;
-  const { noEndpoints = false, ignoreEmptyService = false } = options;
+  const { noEndpoints = false, ignoreEmptyService = false, staleAfterMs = STALE_AFTER_MS } = options;
   const servicesIn = new Map<string, number>();
   const listeners = new Set<(touched: Touched) => void>();
+  const stateListeners = new Set<() => void>();
   let lastSlices: readonly EndpointSlice[] = NONE;
   let lastByLabel: ReadonlyMap<string, Published[]> = new Map();
   for (const { namespace } of registry.services()) count(namespace, 1);
@@ -96,6 +112,17 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
 
   const cluster: Cluster = {
     registry,
+    get known() {
+      const isExposureKnown = namespaceLabels === undefined || registry.knows("Namespace");
+      if (!registry.knows("Service") || !isExposureKnown) return "nothing";
+      return knowsEndpoints() && registry.knows("Namespace") ? "all" : "services";
+    },
+    get unknownReason() {
+      return unknownReason(registry);
+    },
+    get staleness() {
+      return stalenessOf(registry, staleAfterMs);
+    },
     hasNamespace: (name) => (servicesIn.has(name) || registry.namespace(name) !== undefined) && exposes(name),
     *namespaces() {
       for (const { name } of registry.namespaces()) if (exposes(name)) yield name;
@@ -109,6 +136,8 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
       for (const service of registry.services()) if (serves(service)) yield service;
     },
     published,
+    lacksEndpoints: ({ type, headless }, label) =>
+      !knowsEndpoints() && type !== "ExternalName" && (headless || ignoreEmptyService || label !== undefined),
     publishedAs: (service, label) => publishedByLabel(service).get(label) ?? NONE,
     absence,
     below: (service) => {
@@ -140,9 +169,33 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    close: unsubscribe,
+    onState(listener) {
+      stateListeners.add(listener);
+      return () => stateListeners.delete(listener);
+    },
+    close() {
+      unsubscribe();
+      unsubscribeState();
+    },
   };
+  let told = stateText();
+  const unsubscribeState = registry.onState(followState);
   return cluster;
+
+  function stateText(): string {
+    return `${cluster.known} ${cluster.staleness}`;
+  }
+
+  function followState(): void {
+    const state = stateText();
+    if (state === told) return;
+    told = state;
+    for (const listener of stateListeners) listener();
+  }
+
+  function knowsEndpoints(): boolean {
+    return noEndpoints || registry.knows("EndpointSlice");
+  }
 
   function count(namespace: string, by: number): void {
     const left = (servicesIn.get(namespace) ?? 0) + by;

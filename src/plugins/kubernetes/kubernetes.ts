@@ -12,7 +12,8 @@ import { manifestsSource } from "../../registry/manifests.ts";
 import type { Registry, Source } from "../../registry/registry.ts";
 import { isReverse } from "../../dns/reverse.ts";
 import { createCluster } from "./cluster.ts";
-import { createHandler, NOT_SYNCED } from "./handler.ts";
+import { notReadyReason, type Readiness } from "./freshness.ts";
+import { createHandler } from "./handler.ts";
 import { createNearestNames } from "./nearest.ts";
 import { syntax, type KubernetesOptions } from "./options.ts";
 import { createOwnAddresses } from "./own-addresses.ts";
@@ -60,14 +61,15 @@ function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
       : reverseNames.map((apex) =>
           reverseZone({ cluster, index, apex, forward: primary, ttl, ptr, reasons, complete: isComplete(apex, fallthrough) }),
         );
+  const readiness: Readiness = { fromSnapshot: false, whenStale: true };
   const zones: readonly Zone[] = [...forward, ...reverse];
 
   return {
     zones,
     transparent: true,
-    handle: createHandler({ registry, zones, fallthrough, nearest }),
-    ready: () => registry.synced,
-    notReadyReason: () => NOT_SYNCED,
+    handle: createHandler({ zones, fallthrough, nearest }),
+    ready: () => notReadyReason(registry, readiness) === undefined,
+    notReadyReason: () => notReadyReason(registry, readiness) ?? "",
     start() {
       for (const zone of forward) zone.refreshFront(); // only now are the sockets' addresses known
     },

@@ -7,7 +7,7 @@ import { RRTypes, type Rdata } from "../../dns/records.ts";
 import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
 import type { Cluster } from "./cluster.ts";
 import { addressOfReverseName, reverseName } from "../../dns/reverse.ts";
-import { NO_SUCH_TYPE, zoneSoa, type ReasonsMode } from "./zone.ts";
+import { asFarAsKnown, NO_SUCH_TYPE, zoneSoa, type ReasonsMode } from "./zone.ts";
 
 /** Which reverse names exist, and which ones a change touches. */
 export interface ReverseIndex {
@@ -130,30 +130,23 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
     apex,
     complete,
     get ready() {
-      return registry.synced;
+      return cluster.known === "all";
+    },
+    get notReadyReason() {
+      return cluster.unknownReason;
+    },
+    get staleness() {
+      return cluster.staleness;
     },
     soa,
-    node(name) {
-      if (name === apex) return nodeWith([soa(), { owner: apex, type: RRTypes.NS, ttl, rdata: [nameRdata(nsDns)] }]);
-      const address = addressOfReverseName(name);
-      if (address === undefined) return index.isAbove(name) ? nodeWith([]) : undefined;
-      const rdata = pointersOf(address);
-      return rdata.length === 0 ? undefined : nodeWith([{ owner: name, type: RRTypes.PTR, ttl, rdata }]);
-    },
+    node: (name) => asFarAsKnown(cluster, node(name)),
     *names() {
       yield apex;
       yield* index.names(apex);
     },
     subscribe(listener) {
       listeners.add(listener);
-      // Until then the subscriber could ask about nothing.
-      stop ??= index.subscribe((touched) => {
-        if (!registry.synced) return;
-        const within = new Set([apex]); // its SOA has a new serial
-        for (const name of touched) if (isWithin(name, apex)) within.add(name);
-        for (const each of listeners) each(within);
-      });
-      if (!registry.synced) void registry.whenSynced().then(() => (listeners.has(listener) ? listener(zone.names()) : undefined));
+      stop ??= follow();
       return () => {
         listeners.delete(listener);
         if (listeners.size > 0) return;
@@ -163,6 +156,27 @@ export function reverseZone(options: ReverseZoneOptions): Zone {
     },
   };
   return zone;
+
+  function follow(): () => void {
+    const stops = [
+      index.subscribe((touched) => {
+        if (!zone.ready) return;
+        const within = new Set([apex]); // its SOA has a new serial
+        for (const name of touched) if (isWithin(name, apex)) within.add(name);
+        for (const each of listeners) each(within);
+      }),
+      cluster.onState(() => listeners.forEach((each) => each([]))),
+    ];
+    return () => stops.forEach((each) => each());
+  }
+
+  function node(name: Name): Node | undefined {
+    if (name === apex) return nodeWith([soa(), { owner: apex, type: RRTypes.NS, ttl, rdata: [nameRdata(nsDns)] }]);
+    const address = addressOfReverseName(name);
+    if (address === undefined) return index.isAbove(name) ? nodeWith([]) : undefined;
+    const rdata = pointersOf(address);
+    return rdata.length === 0 ? undefined : nodeWith([{ owner: name, type: RRTypes.PTR, ttl, rdata }]);
+  }
 
   function nodeWith(rrsets: Node["rrsets"]): Node {
     return reasons === "off" ? { rrsets } : { rrsets, reasonBelow: "no Service or endpoint has this address", reason: NO_SUCH_TYPE };

@@ -80,19 +80,23 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     apex,
     complete,
     get ready() {
-      return registry.synced;
+      return cluster.known === "all";
+    },
+    get notReadyReason() {
+      return cluster.unknownReason;
+    },
+    get staleness() {
+      return cluster.staleness;
     },
     get namesNearest() {
-      return options.namesNearest();
+      return cluster.staleness === undefined && options.namesNearest();
     },
     soa,
-    node,
+    node: (name) => asFarAsKnown(cluster, node(name)),
     names,
     subscribe(listener) {
       listeners.add(listener);
-      // Until then the subscriber could ask about nothing.
-      stop ??= cluster.subscribe((touched) => (registry.synced ? tell(namesOf(touched)) : undefined));
-      if (!registry.synced) void registry.whenSynced().then(() => (listeners.has(listener) ? listener(zone.names()) : undefined));
+      stop ??= follow();
       return () => {
         listeners.delete(listener);
         if (listeners.size > 0) return;
@@ -111,6 +115,11 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     },
   };
   return zone;
+
+  function follow(): () => void {
+    const stops = [cluster.subscribe((touched) => (zone.ready ? tell(namesOf(touched)) : undefined)), cluster.onState(() => tell([]))];
+    return () => stops.forEach((each) => each());
+  }
 
   function soa(): RecordSet {
     return zoneSoa(apex, ttl, registry.changedAtMs);
@@ -143,6 +152,7 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     if (serviceName === undefined) return cluster.hasNamespace(namespace) ? leaf([], Reasons.service) : undefined;
     const service = cluster.service(namespace, serviceName);
     if (service === undefined) return undefined;
+    if (cluster.lacksEndpoints(service, second === undefined ? first : undefined)) return unknown(cluster);
     const absent = cluster.absence(service);
     if (absent !== undefined) return first === undefined ? missing(absent) : undefined;
     if (first === undefined) {
@@ -187,6 +197,7 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     }
     const address = podAddress(label);
     if (address === undefined) return undefined;
+    if (pods === "verified" && !registry.knows("Pod")) return unknown(cluster);
     if (pods === "verified" && !registry.podsAt(address).some((each) => each.namespace === namespace)) return undefined;
     return leaf(addressSets(name, ttl, [address]), Reasons.leaf);
   }
@@ -256,6 +267,17 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     if (name === undefined) throw new RangeError("the zone's name is too long to have names below it");
     return name;
   }
+}
+
+/** What may be said of a name while not all is known: what stands there, if that is, and never that nothing does. */
+export function asFarAsKnown(cluster: Cluster, node: Node | undefined): Node | undefined {
+  const { known } = cluster;
+  if (node === undefined || known === "all" || (known === "services" && node.rrsets.length > 0)) return node;
+  return unknown(cluster);
+}
+
+function unknown({ unknownReason }: Cluster): Node {
+  return { rrsets: [], askChain: true, unknown: unknownReason };
 }
 
 /** The SOA of a cluster's zone, in CoreDNS's form: the serial is the time of the last change. */

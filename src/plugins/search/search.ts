@@ -3,8 +3,8 @@
 
 import { oneOf, word } from "../../config/arguments.ts";
 import { directive, once, one, rest, type Options, type Property } from "../../config/directive.ts";
-import { chase, lookup, replyFrom } from "../../dns/lookup.ts";
-import { DROP, EdeCodes, emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
+import { chase, lookup, replyFrom, withStaleness } from "../../dns/lookup.ts";
+import { DROP, emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
 import { isWithin, ROOT, type Name } from "../../dns/name.ts";
 import { isClusterZone, type Zone } from "../../dns/zone.ts";
 import { definePlugin, type Answer, type Host, type Instance, type Plugin } from "../../plugin.ts";
@@ -55,6 +55,7 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
     ttl: TTL_SECONDS,
   });
   return {
+    ...(every === "all" && { everyNamespace: at }),
     zones: [zone],
     transparent: true,
     handle(query, next) {
@@ -62,16 +63,13 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
       const isOurs = TYPES.includes(qtype);
       if (!zone.ready) {
         if (!isOurs || !zone.covers(qname)) return next(query);
-        return {
-          ...emptyReply(Rcodes.SERVFAIL, NAME),
-          ede: { code: EdeCodes.NOT_READY, text: "the cluster's objects have not been read yet" },
-        };
+        return replyFrom({ kind: "unknown", answer: [], isThere: false, reason: zone.notReadyReason ?? "" }, NAME) ?? next(query);
       }
       const node = zone.node(qname);
       if (node?.rrsets.length === 0) return decided(next(query), (given) => (isDenial(given) ? nonTerminal(qname) : given));
       if (!isOurs) return next(query);
       if (node === undefined) return decided(next(query), (given) => (given.unhandled === true ? (missing(query) ?? given) : given));
-      return replyFrom(chase(zonesOfCluster(), lookup(zone, qname, qtype), qtype), NAME) ?? next(query);
+      return replyFrom(chase(zonesOfCluster(), lookup(zone, qname, qtype), qtype), NAME, zone) ?? next(query);
     },
     start() {
       if (zonesOfCluster().length > 0) return;
@@ -91,7 +89,8 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
     const cluster = zonesOfCluster().find(isClusterZone);
     const soa = cluster?.soa();
     const owner = cluster !== undefined && isWithin(qname, cluster.apex) ? cluster.apex : ROOT;
-    return { ...emptyReply(Rcodes.NOERROR, NAME), authoritative: true, authority: soa === undefined ? [] : [{ ...soa, owner }] };
+    const authority = soa === undefined ? [] : [{ ...soa, owner }];
+    return withStaleness({ ...emptyReply(Rcodes.NOERROR, NAME), authoritative: true, authority }, zone);
   }
 
   // A short name that nobody has taken: what `kubernetes` says of the full name that was meant, in the name of the

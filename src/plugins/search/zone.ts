@@ -49,6 +49,12 @@ export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOp
     get ready() {
       return cluster()?.ready ?? false;
     },
+    get notReadyReason() {
+      return cluster()?.notReadyReason;
+    },
+    get staleness() {
+      return cluster()?.staleness;
+    },
     soa: () => undefined,
     node(name) {
       const target = cluster();
@@ -78,7 +84,7 @@ export function searchZone({ namespaces, qualified, cluster, ttl }: SearchZoneOp
       return target.subscribe((changed) => {
         const names = new Set<Name>();
         for (const full of changed) for (const name of aliasesOf(target, full)) names.add(name);
-        if (names.size > 0) listener(names);
+        listener(names); // none: what is said of the cluster's zone is said of this one
       });
     },
     fullNames: (name) => {

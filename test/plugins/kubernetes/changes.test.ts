@@ -199,18 +199,16 @@ describe("kubernetes: changes", () => {
     expect(told).to.include("10-244-0-8.db.default.svc.cluster.local.");
   });
 
-  it("a registry that becomes synced tells every name", async () => {
+  it("a registry of which all is known now makes the zones ready; until then they tell of no name", async () => {
     const registry = createRegistry({ sources: ["test"] });
-    registry.apply(...upserts(...CLUSTER));
     const zones = await zonesOf("", registry);
-    const told = zones.map((zone) => {
-      const names: Name[] = [];
-      zone.subscribe((changed) => names.push(...changed));
-      return { zone, names };
-    });
+    const told: string[] = [];
+    for (const zone of zones) zone.subscribe((changed) => told.push(`${zone.ready} ${[...changed].length}`));
+    registry.apply(...upserts(...CLUSTER));
+    registry.setProblem("services: 500");
+    expect(told).to.deep.equal([]);
     registry.markSynced("test");
-    await registry.whenSynced();
-    for (const { zone, names } of told) expect([...zone.names()].every((name) => names.includes(name))).to.equal(true);
+    expect(told).to.deep.equal(zones.map(() => "true 0"));
   });
 
   it("stop lets go of the registry", async () => {
