@@ -1,7 +1,8 @@
-# Starts a program as a container runtime does, for image.test.ts: chroot, capabilities, user, no_new_privs, exec.
-# usage: container.py ROOT UID CAPABILITIES(comma separated numbers, or -) PROGRAM [ARGUMENT...]
+# Starts a program as a container runtime does, for container.ts: chroot, capabilities, user, no_new_privs, exec.
+# usage: container.py ROOT UID CAPABILITIES(comma separated numbers, or -) ENVIRONMENT(JSON) PROGRAM [ARGUMENT...]
 # As in runc, the capabilities stay permitted across the change of user; exec then keeps those that the file grants.
 import ctypes
+import json
 import os
 import sys
 
@@ -34,4 +35,4 @@ header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
 data = (ctypes.c_uint32 * 6)(mask & 0xFFFFFFFF, mask & 0xFFFFFFFF, 0, mask >> 32, mask >> 32, 0)
 call(libc.capset(header, data))
 call(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-os.execve(sys.argv[4], sys.argv[4:], {"NODE_ENV": "production", "PATH": "/usr/local/bin"})
+os.execve(sys.argv[5], sys.argv[5:], json.loads(sys.argv[4]))
