@@ -5,6 +5,11 @@
 
 import type { Lifecycle } from "./cli/lifecycle.ts";
 
+// First of all: until there is a handler, Node takes SIGUSR1 for the wish to be debugged and opens its inspector.
+process.on("SIGUSR1", () => void reload());
+const inspector = process.getBuiltinModule("node:inspector");
+closeUnaskedInspector();
+
 const INTERNAL = 70; // EX_SOFTWARE of sysexits.h
 const KILLED_BY_SIGTERM = 128 + 15;
 
@@ -12,9 +17,31 @@ const signals = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"]
 let stopping = false;
 const lifecycle: Lifecycle = {
   stop: undefined,
+  serves(server) {
+    lifecycle.stop = server.stop;
+    reloadServer = server.reload;
+    if (reloadAsked) void reload();
+  },
   info: (message) => void process.stdout.write(`[INFO] ${message}\n`),
   release: () => signals.forEach((signal) => process.removeAllListeners(signal)),
 };
+
+let reloadServer: (() => Promise<void>) | undefined;
+let reloadAsked = false;
+let reloading = false;
+
+// Signals that come before the server runs, or while it reloads, are one: what it reads then is what the last one meant.
+async function reload(): Promise<void> {
+  reloadAsked = true;
+  if (reloading || reloadServer === undefined) return;
+  reloading = true;
+  while (reloadAsked && !stopping) {
+    reloadAsked = false;
+    lifecycle.info("SIGUSR1: Reloading");
+    await reloadServer().catch(fail);
+  }
+  reloading = false;
+}
 
 function stopOn(signal: "SIGTERM" | "SIGINT", message: string, again: () => never): void {
   process.on(signal, () => {
@@ -35,7 +62,7 @@ process.on("SIGQUIT", () => {
   lifecycle.info("SIGQUIT: Quitting process immediately");
   process.exit(0);
 });
-for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const) {
+for (const signal of ["SIGHUP", "SIGUSR2"] as const) {
   process.on(signal, () => lifecycle.info(`${signal}: ignored`));
 }
 
@@ -52,8 +79,16 @@ function fail(error: unknown): never {
 }
 process.on("uncaughtException", fail);
 
+// A signal that came earlier still has opened it, or is about to. `--inspect` is no accident.
+function closeUnaskedInspector(): void {
+  const options = [...process.execArgv, ...(process.env["NODE_OPTIONS"] ?? "").split(" ")];
+  const asked = options.some((option) => /^--inspect(-brk|-wait)?(=|$)/.test(option));
+  if (!asked && inspector.url() !== undefined) inspector.close();
+}
+
 try {
   const { run } = await import("./cli/program.ts");
+  closeUnaskedInspector();
   process.exitCode = await run(process.argv.slice(2), lifecycle);
 } catch (error) {
   fail(error);

@@ -19,7 +19,7 @@ describe("Dockerfile", () => {
       expect(lastOf(image, "USER")).to.deep.equal(["65532:65532"]);
     });
     it(`${variant}: takes CoreDNS's arguments, and serves /zones without any`, () => {
-      const flags = ["--max-semi-space-size=2", "--v8-pool-size=2"];
+      const flags = ["--max-semi-space-size=2", "--v8-pool-size=2", "--inspect-port=192.0.2.1:9229"];
       expect(lastOf(image, "ENTRYPOINT")).to.deep.equal(["/usr/local/bin/node", ...flags, "/app/dist/cli.js"]);
       expect(lastOf(image, "CMD")).to.deep.equal(["-conf", "/app/zones/container.Corefile"]);
     });

@@ -9,6 +9,8 @@ export interface ChosenCorefile {
   readonly text: string;
   /** As the user named it, for messages; relative paths in it are relative to its folder. */
   readonly file: string;
+  /** Its text as it is now; throws if it can't be read. Absent where it can be read only once. */
+  readonly reread?: () => string;
   /** For keys without a port. */
   readonly port: number;
 }
@@ -23,10 +25,14 @@ const shippedZones: string = fileURLToPath(new URL("../../zones", import.meta.ur
 /** Reads the Corefile for `-conf`; `stdin` is standard input. Throws NDOTS_ERR_CONFIG if it can't be read. */
 export function chooseCorefile(conf: string | undefined): ChosenCorefile {
   if (conf === "stdin") return { text: read(0, "stdin"), file: "stdin", port: DNS_PORT };
-  if (conf !== undefined) return { text: read(conf, conf), file: conf, port: DNS_PORT };
+  if (conf !== undefined) return chosen(conf, DNS_PORT);
   if (existsSync("Corefile")) return chooseCorefile("Corefile");
-  const file = resolve(shippedZones, "Corefile");
-  return { text: read(file, file), file, port: SHIPPED_PORT };
+  return chosen(resolve(shippedZones, "Corefile"), SHIPPED_PORT);
+}
+
+function chosen(file: string, port: number): ChosenCorefile {
+  const reread = (): string => read(file, file);
+  return { text: reread(), file, reread, port };
 }
 
 function read(source: string | number, name: string): string {

@@ -1,12 +1,13 @@
-// `ndots serve`: reads the Corefile, starts the server, prints what CoreDNS prints at its start, and leaves the stop to
-// the signal handlers of cli.ts. Also what `-version` and `-plugins` print.
+// `ndots serve`: reads the Corefile, starts the server, prints what CoreDNS prints at its start, and leaves stop
+// and reload to the signal handlers of cli.ts. Also what `-version` and `-plugins` print.
 
 import { rmSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { NdotsError } from "../errors.ts";
-import { createLog } from "../log.ts";
+import { createLog, type Log } from "../log.ts";
+import type { Server } from "../server.ts";
 import { readVersion } from "../version.ts";
-import { chooseCorefile } from "./corefile-choice.ts";
+import { chooseCorefile, type ChosenCorefile } from "./corefile-choice.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 
 export interface ServeOptions {
@@ -37,6 +38,7 @@ export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promis
   const server = await createServer({
     corefile: chosen.text,
     file: chosen.file,
+    ...(chosen.reread && { reread: chosen.reread }),
     port: options.port ?? chosen.port,
     address: "",
     log,
@@ -45,7 +47,7 @@ export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promis
     strict: options.strict ?? false,
     env: process.env,
   });
-  lifecycle.stop = async (signal) => {
+  const stop = async (signal: "SIGTERM" | "SIGINT"): Promise<number> => {
     try {
       // SIGINT comes from a keyboard: nobody is to be drained. Kubernetes sends SIGTERM.
       await server.stop(signal === "SIGTERM" ? "drain" : "now");
@@ -61,7 +63,19 @@ export async function serve(options: ServeOptions, lifecycle: Lifecycle): Promis
     for (const line of [...server.zoneLines, ...versionText().split("\n")]) log.line(line);
     for (const line of server.describe()) log.info(line);
   }
+  lifecycle.serves({ stop, reload: () => reload(server, chosen, log) });
   return 0;
+}
+
+async function reload(server: Server, { reread }: ChosenCorefile, log: Log): Promise<void> {
+  if (reread === undefined) {
+    log.info("SIGUSR1: the Corefile came from standard input, which can't be read again: it stays, the files that it imports are read");
+  }
+  try {
+    await server.reload();
+  } catch (error) {
+    log.error(`SIGUSR1: ${(error as Error).message.replaceAll("\n", "; ")}`);
+  }
 }
 
 export function printVersion(): void {

@@ -13,10 +13,26 @@ import log from "./log/log.ts";
 import multisocket from "./multisocket/multisocket.ts";
 import prometheus from "./prometheus/prometheus.ts";
 import ready from "./ready/ready.ts";
+import reload from "./reload/reload.ts";
 import search from "./search/search.ts";
 import whoami from "./whoami/whoami.ts";
 
-const inOrder = [multisocket, bufsize, bind, debug, ready, health, prometheus, errors, log, loadbalance, search, kubernetes, whoami];
+const inOrder = [
+  multisocket,
+  reload,
+  bufsize,
+  bind,
+  debug,
+  ready,
+  health,
+  prometheus,
+  errors,
+  log,
+  loadbalance,
+  search,
+  kubernetes,
+  whoami,
+];
 
 /** Every plugin by its name, in execution order. */
 export const plugins: ReadonlyMap<string, Plugin<unknown>> = new Map(

@@ -1,7 +1,12 @@
+import { createSocket } from "node:dgram";
 import { expect } from "chai";
 
-import { createHttpServers } from "../../src/http.ts";
-import { createMetrics } from "../../src/metrics.ts";
+import { parseName } from "../../src/dns/name.ts";
+import { createZone } from "../../src/dns/map-zone.ts";
+import { createHttpServers, type HttpRoute } from "../../src/http.ts";
+import { createMetrics, type Metrics, type Sample } from "../../src/metrics.ts";
+import type { Instance } from "../../src/plugin.ts";
+import { createDnsProbe } from "../../src/plugins/health/dns-probe.ts";
 import health from "../../src/plugins/health/health.ts";
 import { createPulse, STANDSTILL_MS } from "../../src/plugins/health/pulse.ts";
 import { createSelfProbe } from "../../src/plugins/health/self-probe.ts";
@@ -58,8 +63,8 @@ describe("plugins/health", () => {
 
   it("measures its own endpoint", async () => {
     const servers = createHttpServers(fakeLog());
-    servers.add({ host: "127.0.0.1", port: 0, path: "/health", handle: () => ({ status: 200, body: "OK" }) });
-    await servers.start();
+    const health: HttpRoute = { host: "127.0.0.1", port: 0, path: "/health", handle: () => ({ status: 200, body: "OK" }) };
+    await (await servers.prepare([health])).commit();
     const metrics = createMetrics();
     const log = fakeLog();
     const probe = createSelfProbe({ host: "127.0.0.1", port: servers.addresses[0]?.port ?? 0, metrics, log });
@@ -84,6 +89,57 @@ describe("plugins/health", () => {
     expect(log.lines[0]).to.match(/^\[WARNING\] Local health request to "http:\/\/127\.0\.0\.1:\d+\/health" failed: /);
   });
 
+  describe("its own DNS query", () => {
+    const samples = (metrics: Metrics): ReadonlyMap<string, readonly Sample[]> =>
+      new Map([...metrics.all()].map(({ name, collect }) => [name, [...collect()]]));
+    const zone = parseName("cluster.local.");
+
+    it("is the SOA of the cluster's zone, and its time is measured", async () => {
+      const metrics = createMetrics();
+      const asked: string[] = [];
+      await using server = await udpServer((packet) => {
+        asked.push(packet.subarray(2).toString("latin1"));
+        return [Buffer.from([0, 0, 9]), packet]; // the first one is somebody else's answer
+      });
+      const probe = createDnsProbe({ target: { address: "127.0.0.1", port: server.port }, zone, metrics });
+      await probe.once();
+      probe.close();
+      expect(asked).to.deep.equal(["\0\0\0\x01\0\0\0\0\0\0\x07cluster\x05local\0\0\x06\0\x01"]);
+      const found = samples(metrics);
+      expect(found.get("ndots_health_dns_duration_seconds")?.find(({ suffix }) => suffix === "_count")?.value).to.equal(1);
+      expect(found.get("ndots_health_dns_failures_total")?.[0]?.value).to.equal(0);
+    });
+
+    it("counts as failed when there is no answer, and not when the server stops", async () => {
+      const metrics = createMetrics();
+      await using server = await udpServer(() => []);
+      const probe = createDnsProbe({ target: { address: "127.0.0.1", port: server.port }, zone, metrics, timeoutMs: 20 });
+      await probe.once();
+      expect(samples(metrics).get("ndots_health_dns_failures_total")?.[0]?.value).to.equal(1);
+      const last = probe.once();
+      probe.close();
+      await last;
+      await probe.once();
+      expect(samples(metrics).get("ndots_health_dns_failures_total")?.[0]?.value).to.equal(1);
+    });
+
+    for (const [title, siblings, asks] of [
+      ["is asked where kubernetes is in the block", { kubernetes: { zones: [createZone({ apex: zone, records: [] })] } }, true],
+      ["is not asked without a zone of ours", { whoami: {} }, false],
+      ["is not asked where log would write it", { kubernetes: { zones: [createZone({ apex: zone, records: [] })] }, log: {} }, false],
+    ] as const) {
+      it(title, async () => {
+        const host = fakeHost("health", { dnsSockets: () => [{ address: "127.0.0.1", port: 9 }] });
+        host.siblings = siblings as Record<string, Instance>;
+        const instance = await setUp(health, "health :0", host);
+        await instance.start?.();
+        expect([...host.metrics.all()].some(({ name }) => name.startsWith("ndots_health_dns"))).to.equal(asks);
+        expect((await get(host, "/health")).status, "whatever it finds").to.equal(200);
+        await instance.stop?.();
+      });
+    }
+  });
+
   it("starts and stops without holding the process", async () => {
     const host = fakeHost("health");
     const instance = await setUp(health, "health :0", host);
@@ -100,3 +156,11 @@ describe("plugins/health", () => {
     it(`refuses ${JSON.stringify(lines)}`, () => expect(readDirective(health, lines).findings.join("\n")).to.contain(finding));
   }
 });
+
+// Answers each packet with those that `answers` gives.
+async function udpServer(answers: (packet: Buffer) => readonly Buffer[]): Promise<{ readonly port: number } & AsyncDisposable> {
+  const socket = createSocket("udp4");
+  socket.on("message", (packet, { port, address }) => answers(packet).forEach((answer) => socket.send(answer, port, address)));
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+  return { port: socket.address().port, [Symbol.asyncDispose]: () => new Promise((resolve) => socket.close(() => resolve())) };
+}

@@ -3,14 +3,15 @@
 
 import { address, goDuration, type HostPort } from "../../config/arguments.ts";
 import { directive, once, one, optional, type Options, type Property } from "../../config/directive.ts";
-import { definePlugin, type Plugin } from "../../plugin.ts";
+import { definePlugin, type Host, type Plugin } from "../../plugin.ts";
+import { createDnsProbe, type DnsProbe } from "./dns-probe.ts";
 import { createPulse, STANDSTILL_MS } from "./pulse.ts";
 import { createSelfProbe } from "./self-probe.ts";
 
 type HealthOptions = Options<HostPort, { readonly lameduck: Property<number | undefined> }>;
 
 const DEFAULT_ADDRESS: HostPort = { host: "", port: 8080 };
-/** Both the heartbeat's and the self-probe's. */
+/** The heartbeat's and both self-probes'. */
 const INTERVAL_MS = 1_000;
 /** Kubernetes kills 30 s after it asked for the end (terminationGracePeriodSeconds), and draining takes up to 5 s. */
 const LONGEST_LAMEDUCK_MS = 25_000;
@@ -36,18 +37,33 @@ const plugin: Plugin<HealthOptions> = definePlugin({
     });
     let beating: NodeJS.Timeout | undefined;
     let stopProbing = (): void => {};
+    let dns: DnsProbe | undefined;
     return {
       ...(lameduckMs !== undefined && { lameduckMs }),
       start() {
         pulse.beat();
-        beating = setInterval(() => pulse.beat(), INTERVAL_MS).unref();
+        dns = dnsProbe(host);
+        beating = setInterval(() => {
+          pulse.beat();
+          // The drain waits until no query comes any more.
+          if (!host.stopping) void dns?.once();
+        }, INTERVAL_MS).unref();
         if (port !== 0) stopProbing = probe.every(INTERVAL_MS);
       },
       stop() {
         clearInterval(beating);
         stopProbing();
+        dns?.close();
       },
     };
   },
 });
 export default plugin;
+
+// Only for a name that the answer table has, and not where `log` would write a line for each question.
+function dnsProbe(host: Host): DnsProbe | undefined {
+  const zone = host.instance("kubernetes")?.zones?.[0]?.apex;
+  const [target] = host.dnsSockets();
+  if (zone === undefined || target === undefined || host.instance("log") !== undefined) return undefined;
+  return createDnsProbe({ target, zone, metrics: host.metrics });
+}
