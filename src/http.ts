@@ -26,14 +26,23 @@ export interface HttpAnswer {
 }
 
 export interface HttpServers {
-  /** Before start(). The same path twice at one address: the first stays. */
-  add(route: HttpRoute): void;
-  /** Opens all addresses, or none: rejects with NDOTS_ERR_LISTEN, naming the paths and the address. */
-  start(): Promise<void>;
+  /**
+   * Opens the addresses of the routes that are not open yet, or none: rejects with NDOTS_ERR_LISTEN, naming the paths and the
+   * address. Until the switch what was served there before still is. The same path twice at one address: the first counts.
+   */
+  prepare(routes: readonly HttpRoute[]): Promise<HttpSwitch>;
   /** Closes, at once for idle connections; idempotent. */
   stop(): Promise<void>;
-  /** Where each path is served, once started. */
+  /** Where each path is served. */
   readonly addresses: readonly HttpAddress[];
+}
+
+/** Routes that wait to be served: one of both is to be called. */
+export interface HttpSwitch {
+  /** Serves them and nothing else; resolves when the addresses that are no longer used are closed. */
+  commit(): Promise<void>;
+  /** Closes what was opened for them. */
+  cancel(): Promise<void>;
 }
 
 export interface HttpAddress {
@@ -57,34 +66,36 @@ const MAX_HEADER_BYTES = 8 * 1024;
 const STOP_GRACE_MS = 1_000;
 
 export function createHttpServers(log: Log): HttpServers {
-  const sites: Site[] = [];
+  let sites: readonly Site[] = [];
   return {
-    add(route) {
-      const shared = sites.find((site) => route.port !== 0 && site.host === route.host && site.port === route.port);
-      if (shared === undefined) sites.push({ host: route.host, port: route.port, routes: [route], server: undefined });
-      else if (!shared.routes.some(({ path }) => path === route.path)) shared.routes.push(route);
-    },
-    async start() {
-      if (sites.length === 0) return;
-      const { createServer } = await import("node:http");
-      try {
-        for (const site of sites) {
-          const server = createServer(
-            { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: CHECK_INTERVAL_MS },
-            (request, response) => void answer(site.routes, request, response, log),
-          );
-          boundConnections(server);
-          server.headersTimeout = HEADERS_TIMEOUT_MS;
-          server.requestTimeout = REQUEST_TIMEOUT_MS;
-          server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
-          server.timeout = INACTIVITY_TIMEOUT_MS;
-          await listen(server, site);
-          site.server = server;
+    async prepare(routes) {
+      const wanted: { readonly site: Site; readonly routes: HttpRoute[] }[] = [];
+      for (const route of routes) {
+        const shared = wanted.find(({ site }) => route.port !== 0 && site.host === route.host && site.port === route.port);
+        if (shared !== undefined) {
+          if (!shared.routes.some(({ path }) => path === route.path)) shared.routes.push(route);
+          continue;
         }
+        const open = sites.find((site) => isSame(site, route) && !wanted.some((other) => other.site === site));
+        wanted.push({ site: open ?? { host: route.host, port: route.port, routes: [], server: undefined }, routes: [route] });
+      }
+      const opened = wanted.filter(({ site }) => site.server === undefined);
+      const cancel = (): Promise<void> => closeAll(opened.map(({ site }) => site));
+      try {
+        for (const { site, routes: own } of opened) await open(site, own);
       } catch (error) {
-        await closeAll(sites);
+        await cancel();
         throw error;
       }
+      return {
+        cancel,
+        async commit() {
+          const before = sites;
+          for (const { site, routes: own } of wanted) site.routes = own;
+          sites = wanted.map(({ site }) => site);
+          await closeAll(before.filter((site) => !sites.includes(site)));
+        },
+      };
     },
     stop: () => closeAll(sites),
     get addresses() {
@@ -94,13 +105,33 @@ export function createHttpServers(log: Log): HttpServers {
       });
     },
   };
+
+  async function open(site: Site, routes: readonly HttpRoute[]): Promise<void> {
+    const { createServer } = await import("node:http");
+    const server = createServer(
+      { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: CHECK_INTERVAL_MS },
+      (request, response) => void answer(site.routes, request, response, log),
+    );
+    boundConnections(server);
+    server.headersTimeout = HEADERS_TIMEOUT_MS;
+    server.requestTimeout = REQUEST_TIMEOUT_MS;
+    server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+    server.timeout = INACTIVITY_TIMEOUT_MS;
+    await listen(server, site, routes);
+    site.server = server;
+  }
+}
+
+// Where the kernel chose the port, the path tells.
+function isSame(site: Site, { host, port, path }: HttpRoute): boolean {
+  return site.host === host && site.port === port && (port !== 0 || site.routes.some((route) => route.path === path));
 }
 
 /** One listening address and what is served there. */
 interface Site {
   readonly host: string;
   readonly port: number;
-  readonly routes: HttpRoute[];
+  routes: readonly HttpRoute[];
   server: Server | undefined;
 }
 
@@ -158,7 +189,7 @@ function answerFor(routes: readonly HttpRoute[], request: IncomingMessage): Http
   return route.handle({ accept: request.headers.accept });
 }
 
-function listen(server: Server, { host, port, routes }: Site): Promise<void> {
+function listen(server: Server, { host, port }: Site, routes: readonly HttpRoute[]): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const paths = routes.map(({ path }) => path).join(", ");

@@ -54,6 +54,11 @@ export interface RunningServer extends AsyncDisposable {
   query(name: string, type?: string): Promise<Result>;
   /** The service environment variables of a pod in `namespace`, as kubelet sets them. */
   env(namespace: string): Record<string, string>;
+  /**
+   * Serves another Corefile (without one: the same, with what it imports now). Sockets that both have stay open, and so does a
+   * registry whose source is the same. Rejects with the errors of startServer(); then all goes on as it was.
+   */
+  reload(corefile?: string): Promise<void>;
   /** Answers what it has, then closes every socket. Idempotent. */
   close(): Promise<void>;
 }
@@ -79,8 +84,10 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     if (typeof path !== "string" || !existsSync(path))
       throw new NdotsError("NDOTS_ERR_USAGE", `manifests: there is no file or folder "${path}"`);
   }
+  let text = corefile ?? corefileFor(zone, paths);
   const server = await createServer({
-    corefile: corefile ?? corefileFor(zone, paths),
+    corefile: text,
+    reread: () => text,
     file,
     port,
     address: options.address ?? "127.0.0.1",
@@ -91,23 +98,40 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     ...(options.plugins !== undefined && { plugins: options.plugins }),
     log,
   });
-  const addresses = server.addresses.map(({ address, port }) => ({ address, port }));
-  const registry = checkedRegistry(server.registry);
+  const addressesNow = (): ServerAddress[] => server.addresses.map(({ address, port }) => ({ address, port }));
+  let registry = checkedRegistry(server.registry);
   let closed = false;
   const close = (): Promise<void> => {
     closed = true;
     return server.stop("now");
   };
   return {
-    address: addresses[0] as ServerAddress,
-    addresses,
-    registry,
+    get address() {
+      return addressesNow()[0] as ServerAddress;
+    },
+    get addresses() {
+      return addressesNow();
+    },
+    get registry() {
+      return registry;
+    },
     findings: server.findings,
     async query(name, type = "A") {
       if (closed) throw new NdotsError("NDOTS_ERR_CLOSED", "query() after close()");
       const answer = await server.ask(buildQuery(name, type), "tcp");
       if (answer === undefined) throw new NdotsError("NDOTS_ERR_NO_ANSWER", `a plugin drops ${name} ${type}`);
       return readResult(answer);
+    },
+    async reload(changed = text) {
+      const before = text;
+      text = changed;
+      try {
+        await server.reload();
+      } catch (error) {
+        text = before;
+        throw error;
+      }
+      registry = checkedRegistry(server.registry);
     },
     env: (namespace) => Object.fromEntries(serviceEnvironment(server.registry, namespace)),
     close,

@@ -3,7 +3,7 @@
 // main thread. Called by server.ts, which need not know which.
 
 import type { Group } from "./answering.ts";
-import { bindPair } from "./listeners/bind.ts";
+import { bindPair, type ListenerPair } from "./listeners/bind.ts";
 import { tcpConnectionCap } from "./listeners/descriptors.ts";
 import type { ListenAddress, Listener } from "./listeners/listener.ts";
 import { loadNative, type Native } from "./listeners/native.ts";
@@ -13,7 +13,6 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 
 export interface ListeningOptions {
-  readonly groups: readonly Group[];
   /** `auto`: threads where they can be had. */
   readonly path: "auto" | "portable";
   /** Of UDP, where there are threads. */
@@ -23,10 +22,12 @@ export interface ListeningOptions {
 }
 
 export interface Listening {
-  /** Opens every socket; rejects with NDOTS_ERR_LISTEN. Gives the addresses in the order of the groups. */
-  open(): Promise<readonly ListenAddress[]>;
+  /** Opens every socket of the first configuration; rejects with NDOTS_ERR_LISTEN. Gives the addresses in the order of the groups. */
+  open(groups: readonly Group[]): Promise<readonly ListenAddress[]>;
   /** Resolves when all that was opened is answered. */
   run(): Promise<void>;
+  /** Opens what another configuration's groups need beyond what is open, and answers there; rejects with NDOTS_ERR_LISTEN. */
+  prepare(groups: readonly Group[], threads: number): Promise<ListenSwitch>;
   /** Which path it is, for people. */
   describe(): string;
   /** Packets and messages so far. */
@@ -37,59 +38,126 @@ export interface Listening {
   stop(graceMs: number): Promise<void>;
 }
 
-export async function createListening({ groups, ...options }: ListeningOptions): Promise<Listening> {
+/** Addresses that wait to be answered by other groups: one of commit() and cancel() is to be called. */
+export interface ListenSwitch {
+  /** In the order of the groups. */
+  readonly addresses: readonly ListenAddress[];
+  /** Resolves when nothing reads what answered before, and the addresses that are no longer used are closed (at most `graceMs`). */
+  commit(graceMs: number): Promise<void>;
+  /** Closes what was opened. */
+  cancel(): Promise<void>;
+}
+
+/** The sockets of one address. */
+interface Site {
+  /** As it was asked for: port 0 is the kernel's choice. */
+  readonly at: ListenAddress;
+  group: Group;
+  udp: Listener;
+  tcp: Listener;
+}
+
+export async function createListening(options: ListeningOptions): Promise<Listening> {
   let path = await choosePath(options);
-  let listeners: Listener[] = [];
-  const info = options.metrics.gauge(
-    "ndots_listener_info",
-    "A metric with a constant '1' value labeled by the path that queries take and its number of UDP threads.",
-  );
+  let sites: readonly Site[] = [];
+  let closedReceived = 0;
+  let isRun = false;
+  options.metrics.register({
+    name: "ndots_listener_info",
+    help: "A metric with a constant '1' value labeled by the path that queries take and its number of UDP threads.",
+    type: "gauge",
+    collect: () => (isRun ? [{ labels: { path: path.name, threads: String(path.threads) }, value: 1 }] : []),
+  });
 
-  async function open(addresses: readonly Address[]): Promise<readonly ListenAddress[]> {
-    const bound: ListenAddress[] = [];
-    for (const { group, at: address } of addresses) {
-      const { udp, tcp } = await bindPair(address, {
-        udp: (at) => path.udp({ ...at, ...group }),
-        tcp: (at) => path.tcp({ ...at, ...group }),
-      });
-      listeners.push(udp, tcp);
-      bound.push(udp.bound);
+  function pair(address: ListenAddress, group: Group): Promise<ListenerPair> {
+    return bindPair(address, {
+      udp: (at) => path.udp({ ...at, ...group }),
+      tcp: (at) => path.tcp({ ...at, ...group }),
+    });
+  }
+
+  async function close(closed: readonly Site[], graceMs: number): Promise<void> {
+    await Promise.all(closed.flatMap(({ udp, tcp }) => [udp.stop(graceMs), tcp.stop(graceMs)]));
+    closedReceived += receivedBy(closed);
+  }
+
+  // Opens what `groups` listen on, but for `kept`; what it has opened is closed again if one address can't be.
+  async function openMissing(groups: readonly Group[], kept: readonly Site[]): Promise<{ readonly group: Group; readonly site: Site }[]> {
+    const wanted: { readonly group: Group; readonly site: Site }[] = [];
+    const opened: Site[] = [];
+    try {
+      for (const group of groups) {
+        for (const at of group.addresses) {
+          const open = kept.find((site) => isSame(site.at, at) && !wanted.some((other) => other.site === site));
+          const site = open ?? { at, group, ...(await pair(at, group)) };
+          if (open === undefined) opened.push(site);
+          wanted.push({ group, site });
+        }
+      }
+      return wanted;
+    } catch (error) {
+      await close(opened, 0);
+      throw error;
     }
-    return bound;
   }
 
-  async function stop(graceMs: number): Promise<void> {
-    await Promise.all(listeners.map((listener) => listener.stop(graceMs)));
-  }
-
-  const addresses = groups.flatMap((group) => group.addresses.map((at) => ({ group, at })));
-  let bound: readonly ListenAddress[] = [];
   return {
-    open: async () => (bound = await open(addresses)),
+    async open(groups) {
+      sites = (await openMissing(groups, [])).map(({ site }) => site);
+      return sites.map(({ udp }) => udp.bound);
+    },
     async run() {
       try {
         await path.run();
       } catch (error) {
         // The system has the calls but refuses a thread (a limit of processes, descriptors or memory): better slow than not at all.
-        await stop(0);
-        listeners = [];
+        const bound = sites.map(({ udp }) => udp.bound);
+        await close(sites, 0);
         path = mainThread(options, `a thread can't be started: ${error instanceof Error ? error.message : String(error)}`);
-        await open(addresses.map(({ group, at }, index) => ({ group, at: { ...at, port: bound[index]?.port ?? at.port } })));
+        for (const [index, site] of sites.entries()) {
+          Object.assign(site, await pair({ ...site.at, port: bound[index]?.port ?? site.at.port }, site.group));
+        }
       }
-      info.set(1, { path: path.name, threads: String(path.threads) });
+      isRun = true;
+    },
+    async prepare(groups, threads) {
+      const wanted = await openMissing(groups, sites);
+      const opened = wanted.filter(({ site }) => !sites.includes(site)).map(({ site }) => site);
+      return {
+        addresses: wanted.map(({ site }) => site.udp.bound),
+        async commit(graceMs) {
+          const before = sites;
+          sites = wanted.map(({ site }) => site);
+          for (const { site, group } of wanted) site.group = group;
+          await path.resize(threads);
+          await Promise.all(
+            wanted
+              .filter(({ site }) => before.includes(site))
+              .flatMap(({ site: { udp, tcp }, group }) => [udp.serve(group), tcp.serve(group)]),
+          );
+          await close(
+            before.filter((site) => !sites.includes(site)),
+            graceMs,
+          );
+        },
+        cancel: () => close(opened, 0),
+      };
     },
     describe: () => path.description,
     get received() {
-      return listeners.reduce((sum, listener) => sum + listener.received, 0);
+      return closedReceived + receivedBy(sites);
     },
     standingStill: (overMs) => path.standingStill(overMs),
-    stop,
+    stop: (graceMs) => close(sites, graceMs),
   };
 }
 
-interface Address {
-  readonly group: Group;
-  readonly at: ListenAddress;
+function receivedBy(sites: readonly Site[]): number {
+  return sites.reduce((sum, { udp, tcp }) => sum + udp.received + tcp.received, 0);
+}
+
+function isSame(one: ListenAddress, other: ListenAddress): boolean {
+  return one.address === other.address && one.port === other.port;
 }
 
 type Served = ListenAddress & Pick<Group, "responder" | "share" | "unshare">;
@@ -102,23 +170,23 @@ interface Path {
   udp(served: Served): Listener;
   tcp(served: Served): Listener;
   run(): Promise<void>;
+  /** So many UDP threads from now on, where there are threads. */
+  resize(threads: number): Promise<void>;
   standingStill(overMs: number): string | undefined;
 }
 
-type PathOptions = Omit<ListeningOptions, "groups">;
-
-async function choosePath(options: PathOptions): Promise<Path> {
+async function choosePath(options: ListeningOptions): Promise<Path> {
   if (options.path === "portable") return portablePath(options);
   const native = await loadNative();
   return "missing" in native ? mainThread(options, native.missing) : threadedPath(native, options);
 }
 
-function mainThread(options: PathOptions, reason: string): Path {
+function mainThread(options: ListeningOptions, reason: string): Path {
   options.log.info(`no listening threads, the main thread answers: ${reason}`);
   return portablePath(options);
 }
 
-function portablePath({ log, metrics }: PathOptions): Path {
+function portablePath({ log, metrics }: ListeningOptions): Path {
   const limits = { connections: tcpConnectionCap() };
   return {
     name: "portable",
@@ -127,12 +195,13 @@ function portablePath({ log, metrics }: PathOptions): Path {
     udp: (served) => udpListener({ ...served, log, metrics }),
     tcp: (served) => tcpListener({ ...served, log, metrics, limits }),
     run: () => Promise.resolve(),
+    resize: () => Promise.resolve(),
     standingStill: () => undefined,
   };
 }
 
 // Its modules are loaded only where they are used: the library's start is counted in milliseconds.
-async function threadedPath(native: Native, { threads, log, metrics }: PathOptions): Promise<Path> {
+async function threadedPath(native: Native, { threads, log, metrics }: ListeningOptions): Promise<Path> {
   const [{ createBatchEngine }, { createTcpThread }] = await Promise.all([
     import("./listeners/batch.ts"),
     import("./listeners/tcp-thread.ts"),
@@ -141,11 +210,16 @@ async function threadedPath(native: Native, { threads, log, metrics }: PathOptio
   const tcp = createTcpThread({ native, log, metrics, limits: { connections: tcpConnectionCap() } });
   return {
     name: "batch",
-    description: `${threads === 1 ? "a UDP thread" : `${threads} UDP threads`} (recvmmsg), a TCP thread from the first connection on`,
-    threads,
+    get description() {
+      return `${udp.threads === 1 ? "a UDP thread" : `${udp.threads} UDP threads`} (recvmmsg), a TCP thread from the first connection on`;
+    },
+    get threads() {
+      return udp.threads;
+    },
     udp: (served) => udp.listener(served),
     tcp: (served) => tcp.listener(served),
     run: () => udp.run(),
+    resize: (count) => udp.resize(count),
     standingStill: (overMs) => udp.standingStill(overMs) ?? tcp.standingStill(overMs),
   };
 }

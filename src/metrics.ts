@@ -37,9 +37,20 @@ export interface Metrics {
   gauge(name: string, help: string): Gauge;
   /** `buckets` are upper bounds in rising order, without +Inf. */
   histogram(name: string, help: string, buckets: readonly number[]): Histogram;
-  /** A metric that is read when it is asked for. Registered under a name that exists, its samples join the others. */
+  /**
+   * A metric that is read when it is asked for. Registered under a name that exists, its samples join the others: those of
+   * a counter or histogram with the same labels are added up, of gauges the last counts.
+   */
   register(metric: Metric): void;
   all(): Iterable<Metric>;
+  /** The same metrics for a part of the server that ends before it does. */
+  scope(): MetricsScope;
+}
+
+/** Metrics of one configuration, which a reload ends. */
+export interface MetricsScope extends Metrics {
+  /** Its gauges vanish; what its counters and histograms have counted stays, and the next scope's go on from there. */
+  close(): void;
 }
 
 /** Seconds, 0.25 ms to 8.192 s: CoreDNS's time buckets. */
@@ -47,8 +58,10 @@ export const TIME_BUCKETS: readonly number[] = Array.from({ length: 16 }, (_, n)
 /** Bytes: CoreDNS's size buckets. */
 export const SIZE_BUCKETS: readonly number[] = [0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 48000, 64000];
 
+type Own = Metric & (Counter | Gauge | Histogram);
+
 export function createMetrics(): Metrics {
-  const own = new Map<string, Metric & (Counter | Gauge | Histogram)>();
+  const own = new Map<string, Own>();
   const registered = new Map<string, Metric[]>();
 
   const addTo = (metric: Metric): void => {
@@ -57,7 +70,7 @@ export function createMetrics(): Metrics {
     else if (group[0]?.type === metric.type) group.push(metric);
     else throw new TypeError(`metric ${metric.name} is a ${group[0]?.type}, not a ${metric.type}`);
   };
-  const once = <M extends Metric & (Counter | Gauge | Histogram)>(name: string, create: () => M): M => {
+  const once = <M extends Own>(name: string, create: () => M): M => {
     const known = own.get(name);
     if (known !== undefined) return known as M;
     const metric = create();
@@ -65,7 +78,7 @@ export function createMetrics(): Metrics {
     own.set(name, metric);
     return metric;
   };
-  return {
+  const metrics: Metrics = {
     counter: (name, help) => once(name, () => createCounter(name, help)),
     gauge: (name, help) => once(name, () => createGauge(name, help)),
     histogram: (name, help, buckets) => once(name, () => createHistogram(name, help, buckets)),
@@ -75,13 +88,93 @@ export function createMetrics(): Metrics {
         const [first] = group;
         if (first === undefined) continue;
         const { name, help, type } = first;
-        yield { name, help, type, collect: () => group.flatMap((metric) => [...metric.collect()]) };
+        yield { name, help, type, collect: () => joined(group) };
+      }
+    },
+    scope: () => scopeOf(metrics, registered, addTo),
+  };
+  return metrics;
+}
+
+function scopeOf(metrics: Metrics, registered: Map<string, Metric[]>, addTo: (metric: Metric) => void): MetricsScope {
+  const added: Metric[] = [];
+  const gauges = new Map<string, Metric & Gauge>();
+  const scope: MetricsScope = {
+    ...metrics,
+    gauge(name, help) {
+      let gauge = gauges.get(name);
+      if (gauge === undefined) {
+        gauges.set(name, (gauge = createGauge(name, help)));
+        scope.register(gauge);
+      }
+      return gauge;
+    },
+    register(metric) {
+      addTo(metric);
+      added.push(metric);
+    },
+    close() {
+      for (const metric of added.splice(0)) {
+        const group = registered.get(metric.name) as Metric[];
+        group.splice(group.indexOf(metric), 1, ...(metric.type === "gauge" ? [] : [frozen(metric)]));
+        fold(group);
+        if (group.length === 0) registered.delete(metric.name);
       }
     },
   };
+  return scope;
 }
 
-// One value per set of labels, found by the labels' text; callers name labels in one order.
+/** What a closed scope has counted, as it was in the end. */
+interface Frozen extends Metric {
+  readonly frozen: Map<string, Sample>;
+}
+
+function frozen({ name, help, type, collect }: Metric): Frozen {
+  const samples = bySeries(collect());
+  return { name, help, type, frozen: samples, collect: () => samples.values() };
+}
+
+// However many scopes have ended, a metric has one frozen part.
+function fold(group: Metric[]): void {
+  const parts = group.filter((metric): metric is Frozen => "frozen" in metric);
+  const [first, ...more] = parts;
+  for (const part of more) {
+    for (const [series, sample] of part.frozen) addSample(first?.frozen as Map<string, Sample>, series, sample);
+    group.splice(group.indexOf(part), 1);
+  }
+}
+
+function joined(group: readonly Metric[]): Iterable<Sample> {
+  const [first] = group;
+  if (group.length === 1 && first !== undefined) return first.collect();
+  if (first?.type !== "gauge") return bySeries(group.flatMap((metric) => [...metric.collect()])).values();
+  return new Map(group.flatMap((metric) => Array.from(metric.collect(), (sample) => [seriesOf(sample), sample]))).values();
+}
+
+function bySeries(samples: Iterable<Sample>): Map<string, Sample> {
+  const all = new Map<string, Sample>();
+  for (const sample of samples) addSample(all, seriesOf(sample), sample);
+  return all;
+}
+
+function addSample(all: Map<string, Sample>, series: string, sample: Sample): void {
+  const known = all.get(series);
+  all.set(series, known === undefined ? sample : { ...sample, value: known.value + sample.value });
+}
+
+function seriesOf({ labels, suffix }: Sample): string {
+  return `${suffix ?? ""}${textOf(labels)}`;
+}
+
+// Callers name labels in one order.
+function textOf(labels: Labels): string {
+  let text = "";
+  for (const label in labels) text += `${label}\0${labels[label]}\0`;
+  return text;
+}
+
+// One value per set of labels, found by the labels' text.
 class Series<Value> {
   readonly #values = new Map<string, { readonly labels: Labels; value: Value }>();
   readonly #create: () => Value;
@@ -91,8 +184,7 @@ class Series<Value> {
   }
 
   at(labels: Labels): { readonly labels: Labels; value: Value } {
-    let key = "";
-    for (const label in labels) key += `${label}\0${labels[label]}\0`;
+    const key = textOf(labels);
     let entry = this.#values.get(key);
     if (entry === undefined) this.#values.set(key, (entry = { labels, value: this.#create() }));
     return entry;

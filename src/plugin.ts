@@ -62,11 +62,43 @@ export interface Instance {
   readonly threads?: number;
   /** How long queries are answered after the signal to stop. */
   readonly lameduckMs?: number;
+  /** Where `search` is told to answer the short names of every namespace: not for names that others may choose. */
+  readonly everyNamespace?: Position;
   ready?(): boolean;
   /** Why ready() is false, for /ready and the log. */
   notReadyReason?(): string;
   start?(): MaybePromise<void>;
   stop?(): MaybePromise<void>;
+}
+
+/** A source of objects that a plugin wants. */
+export interface SourceSpec {
+  /** Equal keys are one source, also over a reload: it names all that makes the source what it is. */
+  readonly key: string;
+  /** How long a start or reload waits for the first full state before it goes on without; absent: for ever. */
+  readonly startupTimeoutMs?: number;
+  /** It asks other hosts: `ndots check` and `ndots env` don't run it. */
+  readonly remote?: true;
+  create(context: SourceContext): Source;
+}
+
+/** What a source may use; it outlives the server block that asked for it. */
+export interface SourceContext {
+  /** The asking plugin's. */
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Something wrong in a file: it is told, and the rest goes on. */
+  report(finding: Finding): void;
+}
+
+/** The Corefile that runs, and how it is replaced. */
+export interface Configuration {
+  /** SHA-512 of the Corefile and all that it imports, in hex. */
+  readonly digest: string;
+  /** The digest of what the files say now. Throws if they can't be read. */
+  read(): string;
+  /** Puts what the files say in the place of what runs. Rejects with FindingsError and the like; then all goes on as it was. */
+  reload(): Promise<void>;
 }
 
 /** What a server block offers its plugins; there are no globals. */
@@ -79,8 +111,11 @@ export interface Host {
   readonly file: string;
   /** A program runs this server and may fill the registry itself: `kubernetes` needs no source. */
   readonly embedded: boolean;
+  /** The environment that the Corefile was read with. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** The registry that `source` fills; without one, the registry that the program fills. Equal keys share a source. */
-  registry(source?: { readonly key: string; readonly create: () => Source }): Registry;
+  registry(source?: SourceSpec): Registry;
+  readonly configuration: Configuration;
   /** A sibling in the same block, once all are set up. */
   instance(plugin: string): Instance | undefined;
   /** Serves HTTP at an address that plugins and blocks may share; open from start to the end of stop. */
@@ -91,6 +126,8 @@ export interface Host {
   standingStill(overMs: number): string | undefined;
   /** Addresses of the server's own DNS sockets; empty before start. */
   listenAddresses(): readonly string[];
+  /** The same with their ports; "" is every address. */
+  dnsSockets(): readonly { readonly address: string; readonly port: number }[];
   /** Keeps the counters of the hot path for this block (the `prometheus` plugin). */
   enableTraffic(): void;
   /** True once the server takes no new queries. */

@@ -2,26 +2,29 @@
 // cli.ts to people. Everything a server holds hangs on the object made here: any number run side by side.
 
 import { getHeapStatistics } from "node:v8";
-import { createGroups, type Group } from "./answering.ts";
+import type { Group } from "./answering.ts";
 import { formatGoDuration } from "./config/arguments.ts";
 import { MAX_MESSAGE_BYTES } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
 import { Exchange } from "./dns/question.ts";
-import { FindingsError, formatFinding, type Finding } from "./errors.ts";
+import { FindingsError, formatFinding, NdotsError, type Finding } from "./errors.ts";
+import { createGeneration } from "./generation.ts";
 import { createHttpServers, type HttpServers } from "./http.ts";
 import { formatAddress } from "./listeners/bind.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
 import { createListening } from "./listening.ts";
 import type { Log, LogOutput } from "./log.ts";
-import { createMetrics, createServerMetrics } from "./metrics.ts";
-import { readVersion } from "./version.ts";
+import { createMetrics } from "./metrics.ts";
 import type { Plugin } from "./plugin.ts";
 import { plugins } from "./plugins/index.ts";
 import type { Registry } from "./registry/registry.ts";
-import { instancesOf, setUp, type ReadyBlock, type SetupOptions } from "./setup.ts";
+import { instancesOf, newLife, NOT_RUNNING, readDigest, setUp, type ReadyBlock, type SetupOptions } from "./setup.ts";
+import { createSources } from "./sources.ts";
 
 export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | "port" | "address" | "embedded" | "env"> {
   readonly log: Log | LogOutput;
+  /** The Corefile's text as it is now, for reload(); throws if it can't be read. Without it the text stays and only its imports may change. */
+  readonly reread?: () => string;
   /** A manifest that is wrong at start ends the start. */
   readonly strict: boolean;
   /** `auto`: threads of their own where this system can have them; `portable` (the default): the main thread. */
@@ -49,6 +52,11 @@ export interface Server {
   ask(packet: Uint8Array, transport: "udp" | "tcp"): Promise<Uint8Array | undefined>;
   /** Resolves when the answer tables hold every name. For tests and benchmarks. */
   settled(): Promise<void>;
+  /**
+   * Puts the Corefile as it is now in the place of the one that runs. No listener that both have is closed, a registry whose
+   * source is the same is kept. Rejects with a coded error when the new one can't be served: then all goes on as it was.
+   */
+  reload(): Promise<void>;
   /**
    * Ends the server; idempotent. `drain` goes on answering through the lameduck time and until queries cease, at
    * most max(lameduck, min(2 × lameduck, 25 s)) in all, 1–5 s without `health`; `now` only finishes what it has.
@@ -81,48 +89,63 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       collect: () => [{ labels: {}, value: log.dropped }],
     });
   }
-  const http = createHttpServers(log);
-  const setup = await setUp({ ...options, plugins: withOwn(options.plugins), metrics, addRoute: (route) => http.add(route) });
-  for (const finding of setup.findings) log.warning(formatFinding(finding));
   const foundAtStart: Finding[] = [];
-  setup.onFinding = (finding) => {
+  const found = (finding: Finding): void => {
     foundAtStart.push(finding);
     tell(log, finding);
   };
-
+  let report = found;
+  const sources = createSources({ log, metrics, report: (finding) => report(finding) });
+  const http = createHttpServers(log);
+  const life = newLife();
   const stopping = new AbortController();
-  const groups = createGroups(setup, metrics, createServerMetrics(metrics, { version: readVersion(), revision: "" }), log);
-  const threads = Math.max(1, ...instancesOf(setup.blocks).map((instance) => instance.threads ?? 1));
-  const listening = await createListening({ groups, path: options.listeners ?? "portable", threads, log, metrics });
-  setup.life.standingStill = listening.standingStill;
+  const plan = { ...options, plugins: withOwn(options.plugins), metrics, sources, life };
+  let reloading: Promise<void> = Promise.resolve();
+  const configuration = {
+    read: () => readDigest({ ...options, corefile: latest() }),
+    reload,
+  };
+
+  let current = await createGeneration({ ...plan, configuration, report: (finding) => report(finding) });
+  for (const finding of current.setup.findings) log.warning(formatFinding(finding));
+  const listening = await createListening({ path: options.listeners ?? "portable", threads: current.threads, log, metrics });
+  life.standingStill = listening.standingStill;
   try {
-    setup.life.addresses = await listening.open();
+    life.addresses = await listening.open(current.groups);
     const running = listening.run(); // threads start while the sources are read
     running.catch(() => undefined); // told below
-    await http.start();
-    for (const instance of instancesOf(setup.blocks)) await instance.start?.();
-    await setup.registries.run(stopping.signal);
+    const routes = await http.prepare(current.setup.routes);
+    await routes.commit();
+    await current.start();
+    await current.lease.run(stopping.signal);
     await running;
-    if (options.table !== "off") for (const { compiler } of groups) compiler.start();
+    current.compile();
     const errors = foundAtStart.filter((finding) => finding.severity === "error");
     if (options.strict && errors.length > 0) throw new FindingsError("NDOTS_ERR_MANIFEST", errors);
   } catch (error) {
     await close();
     throw error;
   }
-  setup.onFinding = (finding) => tell(log, finding);
+  const findings = [...current.setup.findings, ...foundAtStart];
+  report = (finding) => tell(log, finding);
 
   let stopped: Promise<void> | undefined;
   return {
-    addresses: setup.life.addresses,
+    get addresses() {
+      return life.addresses;
+    },
     http,
-    registry: setup.registries.first,
-    findings: [...setup.findings, ...foundAtStart],
-    zoneLines: setup.blocks.flatMap(zoneLines),
+    get registry() {
+      return current.lease.first;
+    },
+    findings,
+    get zoneLines() {
+      return current.setup.blocks.flatMap(zoneLines);
+    },
     describe() {
-      const where = setup.life.addresses.map(formatAddress);
+      const where = life.addresses.map(formatAddress);
       const heapMiB = Math.round(getHeapStatistics().heap_size_limit / MIB);
-      const tableMiB = Math.round(groups.reduce((sum, { table }) => sum + table.bytes, 0) / MIB);
+      const tableMiB = Math.round(current.groups.reduce((sum, { table }) => sum + table.bytes, 0) / MIB);
       return [
         `listening on ${where.join(", ")} for UDP and TCP: ${listening.describe()}`,
         `memory: at most ${heapMiB} MiB of JavaScript heap (--max-old-space-size sets it), ${tableMiB} MiB of answer table beside it`,
@@ -132,22 +155,61 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       const io = new Exchange(MAX_MESSAGE_BYTES);
       Object.assign(io, { in: packet, inEnd: packet.length, transport, receivedAtMs: performance.now() });
       Object.assign(io, { remoteAddress: "127.0.0.1", localAddress: "127.0.0.1" });
-      const answer = await (groups[0] as Group).responder.respond(io);
+      const answer = await (current.groups[0] as Group).responder.respond(io);
       if (typeof answer !== "number") return answer;
       return answer === 0 ? undefined : io.out.slice(0, answer);
     },
-    async settled() {
-      for (const { compiler } of groups) await compiler.idle();
-    },
+    settled: () => current.settled(),
+    reload,
     stop(how) {
       stopped ??= (how === "drain" ? drain() : Promise.resolve()).then(close);
       return stopped;
     },
   };
 
+  function latest(): string {
+    return options.reread?.() ?? options.corefile;
+  }
+
+  // One after the other: each starts from what the one before has left.
+  function reload(): Promise<void> {
+    const reloaded = reloading.then(replace);
+    reloading = reloaded.catch(() => undefined); // the caller's
+    return reloaded;
+  }
+
+  async function replace(): Promise<void> {
+    if (life.stopping) throw new NdotsError("NDOTS_ERR_CLOSED", "reload() of a server that stops");
+    const next = await createGeneration({ ...plan, corefile: latest(), configuration, report: (finding) => report(finding) });
+    const undo: (() => Promise<void>)[] = [() => next.end()];
+    try {
+      await next.lease.run(stopping.signal);
+      next.compile();
+      await next.settled();
+      const routes = await http.prepare(next.setup.routes);
+      undo.push(() => routes.cancel());
+      const sockets = await listening.prepare(next.groups, next.threads);
+      undo.push(() => sockets.cancel());
+      if (stopping.signal.aborted) throw new NdotsError("NDOTS_ERR_CLOSED", "the server stops before it has reloaded");
+      const before = current;
+      const addresses = life.addresses;
+      undo.push(async () => void (life.addresses = addresses));
+      life.addresses = sockets.addresses;
+      await next.start();
+      undo.length = 0;
+      for (const finding of next.setup.findings) log.warning(formatFinding(finding));
+      current = next;
+      await Promise.all([sockets.commit(GRACE_MS), routes.commit()]);
+      await before.end();
+    } catch (error) {
+      for (const step of undo.toReversed()) await step();
+      throw error;
+    }
+  }
+
   async function drain(): Promise<void> {
-    setup.life.stopping = true;
-    const lameducks = instancesOf(setup.blocks).flatMap((instance) => instance.lameduckMs ?? []);
+    life.stopping = true;
+    const lameducks = instancesOf(current.setup.blocks).flatMap((instance) => instance.lameduckMs ?? []);
     const lameduckMs = lameducks.length === 0 ? undefined : Math.max(...lameducks);
     const leastMs = lameduckMs ?? PLAIN_DRAIN.leastMs;
     const mostMs = lameduckMs === undefined ? PLAIN_DRAIN.mostMs : Math.max(leastMs, Math.min(2 * leastMs, LONGEST_DRAIN_MS));
@@ -165,30 +227,32 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     }
   }
 
+  // Sources go on until the last socket is closed: what is answered to the end is not old.
   async function close(): Promise<void> {
-    setup.life.stopping = setup.life.draining = true;
+    life.stopping = life.draining = true;
+    stopping.abort(); // a reload that waits for a source gives up
+    await reloading;
     await listening.stop(GRACE_MS);
-    for (const { compiler } of groups) compiler.stop();
-    stopping.abort();
-    await setup.registries.ended().catch((error: unknown) => log.error(String(error)));
-    for (const instance of instancesOf(setup.blocks)) await instance.stop?.();
+    await current.end().catch((error: unknown) => log.error(String(error)));
     await http.stop();
   }
 }
 
 /** Reads and sets up a configuration and loads its sources once, without opening a socket: all that is to be said of it. */
 export async function checkConfiguration(options: Omit<ServerOptions, "strict">): Promise<readonly Finding[]> {
+  const found: Finding[] = [];
+  const metrics = createMetrics();
+  const lease = createSources({ log: options.log, metrics, report: (finding) => void found.push(finding) }).lease();
   try {
-    const setup = await setUp({ ...options, plugins: withOwn(options.plugins), metrics: createMetrics(), addRoute: () => undefined });
-    const loading = new AbortController();
-    await setup.registries.run(loading.signal);
-    loading.abort();
-    await setup.registries.ended();
+    const setup = await setUp({ ...options, plugins: withOwn(options.plugins), metrics, sources: lease, ...NOT_RUNNING });
+    await lease.load();
     for (const instance of instancesOf(setup.blocks)) await instance.stop?.();
-    return setup.findings;
+    return [...setup.findings, ...found];
   } catch (error) {
     if (error instanceof FindingsError) return error.findings;
     throw error;
+  } finally {
+    await lease.end();
   }
 }
 

@@ -1,7 +1,6 @@
 // From a Corefile's text to server blocks whose plugins are set up: everything that can be decided without opening
 // a socket. server.ts starts the result; `ndots check` only looks at the findings.
 
-import { setTimeout as delay } from "node:timers/promises";
 import { readBlocks, type PlannedBlock } from "./config/blocks.ts";
 import { diskFiles, parseCorefile } from "./config/corefile.ts";
 import { checkOverlaps, portOf } from "./config/server-keys.ts";
@@ -11,8 +10,8 @@ import type { HttpRoute } from "./http.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Host, Instance, Plugin } from "./plugin.ts";
-import { createRegistry, type Registry, type Source, type WritableRegistry } from "./registry/registry.ts";
+import type { Configuration, Host, Instance, Plugin } from "./plugin.ts";
+import type { Lease } from "./sources.ts";
 
 export interface SetupOptions {
   /** The Corefile's text. */
@@ -29,7 +28,10 @@ export interface SetupOptions {
   readonly plugins: ReadonlyMap<string, Plugin<unknown>>;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly addRoute: (route: HttpRoute) => void;
+  readonly sources: Lease;
+  readonly life: Life;
+  /** What `reload` is offered of the Corefile, but for the digest that is worked out here. */
+  readonly configuration: Omit<Configuration, "digest">;
 }
 
 /** One server block of the Corefile with its plugins, in execution order. */
@@ -50,12 +52,24 @@ export interface Life {
   draining: boolean;
 }
 
+/** A server that does not run yet. */
+export function newLife(): Life {
+  return { addresses: [], standingStill: () => undefined, stopping: false, draining: false };
+}
+
+/** For whoever only looks at a configuration. */
+export const NOT_RUNNING: Pick<SetupOptions, "life" | "configuration"> = {
+  life: newLife(),
+  configuration: { read: () => "", reload: () => Promise.resolve() },
+};
+
 /** A configuration that can be started. */
 export interface Setup {
   readonly blocks: readonly ReadyBlock[];
-  readonly registries: Registries;
-  readonly life: Life;
-  /** Warnings of the configuration, then what the sources find wrong until `onFinding` is replaced. */
+  /** SHA-512 of the Corefile and all that it imports, in hex. */
+  readonly digest: string;
+  readonly routes: readonly HttpRoute[];
+  /** Warnings of the configuration, then what plugins find wrong until `onFinding` is replaced. */
   readonly findings: readonly Finding[];
   onFinding: (finding: Finding) => void;
 }
@@ -67,10 +81,11 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
   const findings: Finding[] = [...parsed.findings, ...planned.findings];
   refuseErrors(findings);
 
-  const life: Life = { addresses: [], standingStill: () => undefined, stopping: false, draining: false };
-  const registries = createRegistries(options.log);
+  const { life, sources } = options;
   const blocks: ReadyBlock[] = [];
-  const setup: Setup = { blocks, registries, life, findings, onFinding: (finding) => void findings.push(finding) };
+  const routes: HttpRoute[] = [];
+  const { digest } = parsed;
+  const setup: Setup = { blocks, digest, routes, findings, onFinding: (finding) => void findings.push(finding) };
   for (const plan of planned.blocks) blocks.push(await setUpBlock(plan));
   findings.push(...checkOverlaps(planned.blocks, options.port, (plan) => boundAddresses(blocks, plan)));
   refuseErrors(findings);
@@ -88,11 +103,14 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         metrics: options.metrics,
         file: options.file,
         embedded: options.embedded,
-        registry: registries.of,
+        env: options.env,
+        registry: (source) => sources.of(name, source),
+        configuration: { digest, ...options.configuration },
         instance: (sibling) => instances.find((other) => other.name === sibling)?.instance,
-        http: options.addRoute,
+        http: (route) => void routes.push(route),
         notReady: () => notReady(blocks),
         standingStill: (overMs) => life.standingStill(overMs),
+        dnsSockets: () => life.addresses,
         listenAddresses: () => life.addresses.map(({ address }) => address),
         enableTraffic: () => void (traffic = true),
         get stopping() {
@@ -107,6 +125,11 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
     }
     return { plan, instances, listen: listenAddresses(plan, instances, options), traffic };
   }
+}
+
+/** The digest of a Corefile with what it imports now. */
+export function readDigest({ file, corefile, env }: Pick<SetupOptions, "file" | "corefile" | "env">): string {
+  return parseCorefile({ file, text: corefile, env, files: diskFiles }).digest;
 }
 
 function refuseErrors(findings: readonly Finding[]): void {
@@ -134,73 +157,6 @@ export function notReady(blocks: readonly ReadyBlock[]): { readonly plugin: stri
     if (instance.ready?.() === false) reasons.set(name, instance.notReadyReason?.() ?? "");
   }
   return [...reasons].map(([plugin, reason]) => ({ plugin, reason })).sort((a, b) => (a.plugin < b.plugin ? -1 : 1));
-}
-
-/** The registries of one server, one for each different source; blocks that name the same source share it. */
-export interface Registries {
-  /** The registry that `source` fills; without one, the registry that the program fills. */
-  readonly of: (source?: SourceSpec) => WritableRegistry;
-  /** The first source's registry, else the program's. */
-  readonly first: Registry;
-  /** Runs every source until `signal` aborts; resolves when all have delivered their first full state. */
-  run(signal: AbortSignal): Promise<void>;
-  /** Resolves when every source has ended; rejects with the first failure. */
-  ended(): Promise<void>;
-}
-
-export interface SourceSpec {
-  /** Equal keys are one source. */
-  readonly key: string;
-  readonly create: () => Source;
-}
-
-function createRegistries(log: Log): Registries {
-  const own = createRegistry();
-  const sourced = new Map<string, { readonly registry: WritableRegistry; readonly source: Source }>();
-  const running: Promise<void>[] = [];
-  return {
-    of(spec) {
-      if (spec === undefined) return own;
-      const known = sourced.get(spec.key);
-      if (known !== undefined) return known.registry;
-      const source = spec.create();
-      const registry = createRegistry({ sources: [source.name] });
-      sourced.set(spec.key, { registry, source });
-      return registry;
-    },
-    get first() {
-      for (const { registry } of sourced.values()) return registry;
-      return own;
-    },
-    async run(signal) {
-      for (const { registry, source } of sourced.values()) {
-        running.push(supervise(source, registry, signal, log));
-      }
-      const failed = Promise.all(running).then(() => undefined); // a source that ends or fails early ends the wait
-      const filled = Promise.all([...sourced.values()].map(({ registry }) => registry.whenSynced())).then(() => undefined);
-      await (running.length === 0 ? filled : Promise.race([filled, failed]));
-    },
-    ended: () => Promise.all(running).then(() => undefined),
-  };
-}
-
-/** Pause before a source that has died is run again: doubled each time, within these bounds. */
-const RESTART_MS = { least: 1_000, most: 30_000 };
-
-// A source that fails before its first full state fails the start; later it is told and run again, and the registry
-// goes on with what it has.
-async function supervise(source: Source, registry: WritableRegistry, signal: AbortSignal, log: Log): Promise<void> {
-  for (let pauseMs = RESTART_MS.least; ; pauseMs = Math.min(2 * pauseMs, RESTART_MS.most)) {
-    try {
-      return await source.run(registry, () => registry.markSynced(source.name), signal);
-    } catch (error) {
-      if (!registry.synced || signal.aborted) throw error;
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      log.error(`source ${source.name} failed and is started again in ${pauseMs / 1000} s: ${text}`);
-      await delay(pauseMs, undefined, { signal }).catch(() => undefined); // aborted: the server stops
-      if (signal.aborted) return;
-    }
-  }
 }
 
 /** The instances of all blocks, in order. */

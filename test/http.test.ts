@@ -1,11 +1,11 @@
 // The HTTP endpoints: shared addresses, methods, bounds, and errors that name the address.
 
 import { expect } from "chai";
-import { request as httpRequest } from "node:http";
+import { Agent, request as httpRequest } from "node:http";
 import { connect, createServer, type AddressInfo } from "node:net";
 
 import { NdotsError } from "../src/errors.ts";
-import { createHttpServers, type HttpRoute } from "../src/http.ts";
+import { createHttpServers, type HttpRoute, type HttpServers } from "../src/http.ts";
 import { fakeLog } from "./helpers/fake-host.ts";
 
 const route = (path: string, body: string, port = 0): HttpRoute => ({
@@ -14,6 +14,11 @@ const route = (path: string, body: string, port = 0): HttpRoute => ({
   path,
   handle: () => ({ status: 200, body }),
 });
+
+async function serve(servers: HttpServers, routes: readonly HttpRoute[]): Promise<void> {
+  const prepared = await servers.prepare(routes);
+  await prepared.commit();
+}
 
 async function ask(port: number, path: string, init: RequestInit = {}): Promise<{ status: number; body: string; headers: Headers }> {
   const response = await fetch(`http://127.0.0.1:${port}${path}`, init);
@@ -32,10 +37,7 @@ describe("http", () => {
   it("serves several paths at one address, the first of a path that is added twice", async () => {
     const port = await freePort();
     const servers = createHttpServers(fakeLog());
-    servers.add(route("/health", "OK", port));
-    servers.add(route("/ready", "ready", port));
-    servers.add(route("/ready", "again", port));
-    await servers.start();
+    await serve(servers, [route("/health", "OK", port), route("/ready", "ready", port), route("/ready", "again", port)]);
     try {
       expect(servers.addresses).to.deep.equal([{ address: "127.0.0.1", port, paths: ["/health", "/ready"] }]);
       expect(await ask(port, "/health?verbose")).to.include({ status: 200, body: "OK" });
@@ -49,8 +51,7 @@ describe("http", () => {
 
   it("answers HEAD without a body, other methods with 405, other paths with 404", async () => {
     const servers = createHttpServers(fakeLog());
-    servers.add(route("/health", "OK"));
-    await servers.start();
+    await serve(servers, [route("/health", "OK")]);
     const port = servers.addresses[0]?.port ?? 0;
     try {
       const head = await ask(port, "/health", { method: "HEAD" });
@@ -68,14 +69,13 @@ describe("http", () => {
   it("passes the Accept header on, and turns what a route throws into 500", async () => {
     const log = fakeLog();
     const servers = createHttpServers(log);
-    servers.add({
-      host: "127.0.0.1",
-      port: 0,
-      path: "/metrics",
-      handle: ({ accept }) =>
-        accept === "text/plain" ? { status: 200, body: "yes", contentType: "text/x" } : Promise.reject(new Error("broken")),
-    });
-    await servers.start();
+    await serve(servers, [
+      {
+        ...route("/metrics", ""),
+        handle: ({ accept }) =>
+          accept === "text/plain" ? { status: 200, body: "yes", contentType: "text/x" } : Promise.reject(new Error("broken")),
+      },
+    ]);
     const port = servers.addresses[0]?.port ?? 0;
     try {
       const answer = await ask(port, "/metrics", { headers: { accept: "text/plain" } });
@@ -92,9 +92,8 @@ describe("http", () => {
     await new Promise<void>((resolve) => holder.listen(0, "127.0.0.1", resolve));
     const { port } = holder.address() as AddressInfo;
     const servers = createHttpServers(fakeLog());
-    servers.add(route("/health", "OK"));
-    servers.add(route("/ready", "OK", port));
-    const error: unknown = await servers.start().catch((reason: unknown) => reason);
+    const wanted = [route("/health", "OK"), route("/ready", "OK", port)];
+    const error: unknown = await servers.prepare(wanted).catch((reason: unknown) => reason);
     holder.close();
     expect(error).to.be.instanceOf(NdotsError);
     expect(error).to.include({
@@ -106,8 +105,7 @@ describe("http", () => {
 
   it("stops at once although a connection is kept alive, and twice", async () => {
     const servers = createHttpServers(fakeLog());
-    servers.add(route("/health", "OK"));
-    await servers.start();
+    await serve(servers, [route("/health", "OK")]);
     const port = servers.addresses[0]?.port ?? 0;
     await new Promise<void>((resolve, reject) => {
       const request = httpRequest({ host: "127.0.0.1", port, path: "/health", headers: { connection: "keep-alive" } }, (response) => {
@@ -123,8 +121,7 @@ describe("http", () => {
 
   it("a probe is answered while 200 connections say nothing", async () => {
     const servers = createHttpServers(fakeLog());
-    servers.add(route("/health", "OK"));
-    await servers.start();
+    await serve(servers, [route("/health", "OK")]);
     const port = servers.addresses[0]?.port ?? 0;
     const silent = Array.from({ length: 200 }, () => connect(port, "127.0.0.1").on("error", () => {}));
     const closed = silent.slice(0, 50).map((socket) => new Promise((resolve) => socket.resume().once("close", resolve)));
@@ -143,17 +140,18 @@ describe("http", () => {
   it("a request under way is not the one that makes room", async () => {
     const servers = createHttpServers(fakeLog());
     let finish = (): void => {};
-    const begun = new Promise<void>((begin) => {
-      servers.add({
+    let begin = (): void => {};
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    await serve(servers, [
+      {
         ...route("/health", ""),
         handle: () =>
           new Promise((resolve) => {
             finish = () => resolve({ status: 200, body: "late" });
             begin();
           }),
-      });
-    });
-    await servers.start();
+      },
+    ]);
     const port = servers.addresses[0]?.port ?? 0;
     const answered = ask(port, "/health");
     await begun;
@@ -170,8 +168,64 @@ describe("http", () => {
 
   it("opens nothing when there is nothing to serve", async () => {
     const servers = createHttpServers(fakeLog());
-    await servers.start();
+    await serve(servers, []);
     expect(servers.addresses).to.deep.equal([]);
     await servers.stop();
   });
+
+  it("serves other routes at an address that stays open, also one that the kernel chose", async () => {
+    const fixed = await freePort();
+    const servers = createHttpServers(fakeLog());
+    await serve(servers, [route("/health", "old"), route("/ready", "old", fixed)]);
+    const chosen = servers.addresses[0]?.port ?? 0;
+    const held = new Agent({ keepAlive: true, maxSockets: 1 });
+    try {
+      expect(await bodyOver(held, fixed, "/ready")).to.equal("old");
+      const socket = Object.values(held.freeSockets)[0]?.[0];
+      await serve(servers, [route("/health", "new"), route("/ready", "new", fixed)]);
+      expect(await bodyOver(held, fixed, "/ready")).to.equal("new");
+      expect(Object.values(held.freeSockets)[0]?.[0], "the connection").to.equal(socket);
+      expect(await ask(chosen, "/health")).to.include({ status: 200, body: "new" });
+      await serve(servers, [route("/health", "alone")]);
+      expect(servers.addresses).to.deep.equal([{ address: "127.0.0.1", port: chosen, paths: ["/health"] }]);
+    } finally {
+      held.destroy();
+      await servers.stop();
+    }
+  });
+
+  it("routes that can't be served, or are given up, change nothing", async () => {
+    const holder = createServer();
+    await new Promise<void>((resolve) => holder.listen(0, "127.0.0.1", resolve));
+    const { port: taken } = holder.address() as AddressInfo;
+    const servers = createHttpServers(fakeLog());
+    await serve(servers, [route("/health", "old")]);
+    const before = servers.addresses;
+    try {
+      const error: unknown = await servers.prepare([route("/health", "new"), route("/ready", "new", taken)]).catch((why: unknown) => why);
+      expect(error).to.include({ code: "NDOTS_ERR_LISTEN" });
+      const free = await freePort();
+      const givenUp = await servers.prepare([route("/health", "new"), route("/ready", "new", free)]);
+      await givenUp.cancel();
+      expect(servers.addresses).to.deep.equal(before);
+      expect(await ask(before[0]?.port ?? 0, "/health")).to.include({ body: "old" });
+      const refused: unknown = await ask(free, "/ready").catch((why: unknown) => why);
+      expect(refused).to.be.instanceOf(TypeError);
+    } finally {
+      holder.close();
+      await servers.stop();
+    }
+  });
 });
+
+function bodyOver(agent: Agent, port: number, path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ host: "127.0.0.1", port, path, agent }, (response) => {
+      let body = "";
+      response.setEncoding("utf8");
+      response.on("data", (text: string) => (body += text));
+      response.once("end", () => setImmediate(() => resolve(body))); // by then the socket is free again
+    });
+    request.once("error", reject).end();
+  });
+}

@@ -2,7 +2,15 @@
 
 import { expect } from "chai";
 
-import { createMetrics, createServerMetrics, SIZE_BUCKETS, TIME_BUCKETS, type Metrics, type Sample } from "../src/metrics.ts";
+import {
+  createMetrics,
+  createServerMetrics,
+  histogramSamples,
+  SIZE_BUCKETS,
+  TIME_BUCKETS,
+  type Metrics,
+  type Sample,
+} from "../src/metrics.ts";
 import { countQuery, createTraffic } from "../src/traffic.ts";
 
 function samples(metrics: Metrics, name: string): Sample[] {
@@ -45,6 +53,56 @@ describe("metrics", () => {
       { labels: {}, value: 5.5, suffix: "_sum" },
       { labels: {}, value: 3, suffix: "_count" },
     ]);
+  });
+
+  it("goes on counting where an ended scope has stopped, and forgets its gauges", () => {
+    const metrics = createMetrics();
+    const generations = [1, 2, 3].map((generation) => {
+      const scope = metrics.scope();
+      scope.counter("ndots_a_total", "a").add({}, generation);
+      scope.gauge("ndots_b", "b").set(generation, { generation: String(generation) });
+      scope.histogram("ndots_c", "c", [2]).observe(generation);
+      scope.register({ name: "ndots_d_total", help: "d", type: "counter", collect: () => [{ labels: { x: "1" }, value: generation }] });
+      scope.register({
+        name: "ndots_e",
+        help: "e",
+        type: "histogram",
+        collect: () => histogramSamples(Float64Array.of(generation, 0, 1), 0, [1], { x: "1" }),
+      });
+      if (generation < 3) scope.close();
+      return scope;
+    });
+    const now = (): Record<string, number> =>
+      Object.fromEntries(
+        [...metrics.all()].flatMap(({ name, collect }) =>
+          Array.from(collect(), ({ labels, value, suffix = "" }) => [`${name}${suffix}${JSON.stringify(Object.values(labels))}`, value]),
+        ),
+      );
+    const counted = {
+      "ndots_a_total[]": 6,
+      'ndots_c_bucket["2"]': 2,
+      'ndots_c_bucket["+Inf"]': 3,
+      "ndots_c_sum[]": 6,
+      "ndots_c_count[]": 3,
+      'ndots_d_total["1"]': 6,
+      'ndots_e_bucket["1","1"]': 6,
+      'ndots_e_bucket["1","+Inf"]': 6,
+      'ndots_e_sum["1"]': 3,
+      'ndots_e_count["1"]': 6,
+    };
+    expect(now()).to.deep.equal({ ...counted, 'ndots_b["3"]': 3 });
+    generations[2]?.close();
+    expect(now()).to.deep.equal(counted);
+  });
+
+  it("shows a gauge once that two scopes set during a reload", () => {
+    const metrics = createMetrics();
+    const before = metrics.scope();
+    before.gauge("ndots_b", "b").set(1, { x: "1" });
+    metrics.scope().gauge("ndots_b", "b").set(2, { x: "1" });
+    expect(samples(metrics, "ndots_b")).to.deep.equal([{ labels: { x: "1" }, value: 2 }]);
+    before.close();
+    expect(samples(metrics, "ndots_b")).to.deep.equal([{ labels: { x: "1" }, value: 2 }]);
   });
 
   it("has CoreDNS's buckets", () => {

@@ -8,7 +8,8 @@ import { plugins } from "../plugins/index.ts";
 import { DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR } from "../registry/cluster-ips.ts";
 import { manifestsSource } from "../registry/manifests.ts";
 import { createRegistry, type Registry } from "../registry/registry.ts";
-import { instancesOf, setUp } from "../setup.ts";
+import { instancesOf, NOT_RUNNING, setUp } from "../setup.ts";
+import { createSources } from "../sources.ts";
 import type { ChosenCorefile } from "./corefile-choice.ts";
 
 export interface LoadedManifests {
@@ -35,6 +36,9 @@ export async function loadManifests(paths: readonly string[], onNote: (text: str
 
 /** The cluster of a Corefile's first `kubernetes`, without opening a socket. Rejects with NDOTS_ERR_CONFIG for a wrong Corefile. */
 export async function loadCluster({ text, file, port }: ChosenCorefile): Promise<LoadedManifests> {
+  const findings: Finding[] = [];
+  const metrics = createMetrics();
+  const lease = createSources({ log: silentLog, metrics, report: (finding) => void findings.push(finding) }).lease();
   const setup = await setUp({
     corefile: text,
     file,
@@ -44,16 +48,18 @@ export async function loadCluster({ text, file, port }: ChosenCorefile): Promise
     env: process.env,
     plugins,
     log: silentLog,
-    metrics: createMetrics(),
-    addRoute: () => undefined,
+    metrics,
+    sources: lease,
+    ...NOT_RUNNING,
   });
   if (!setup.blocks.some(({ instances }) => instances.some(({ name }) => name === "kubernetes"))) {
     throw new NdotsError("NDOTS_ERR_CONFIG", `${file}: no kubernetes block, so no Services; name manifests with --manifests PATH`);
   }
-  const loading = new AbortController();
-  await setup.registries.run(loading.signal);
-  loading.abort();
-  await setup.registries.ended();
+  const registry = lease.first;
+  await lease.load();
+  if (!registry.synced) {
+    throw new NdotsError("NDOTS_ERR_CONFIG", `${file}: its Services are in the Kubernetes API; name manifests with --manifests PATH`);
+  }
   for (const instance of instancesOf(setup.blocks)) await instance.stop?.();
-  return { registry: setup.registries.first, findings: setup.findings };
+  return { registry, findings: [...setup.findings, ...findings] };
 }

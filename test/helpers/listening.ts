@@ -108,8 +108,9 @@ export function countedMetrics(): CountedMetrics {
       values.set(key, (values.get(key) ?? 0) + by);
     },
   });
-  return {
+  const metrics: CountedMetrics = {
     counter,
+    scope: () => ({ ...metrics, close: () => {} }),
     gauge: () => ({ set: () => {} }),
     histogram: () => ({ observe: () => {} }),
     register: (metric) => registered.push(metric),
@@ -120,6 +121,7 @@ export function countedMetrics(): CountedMetrics {
       return found.reduce((sum, { value }) => sum + value, values.get(`${name} ${label}`) ?? 0);
     },
   };
+  return metrics;
 }
 
 export interface FakeClock extends SweepClock {

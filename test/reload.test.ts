@@ -1,0 +1,154 @@
+// A reload through the library: what stays, what changes, and what a Corefile that can't be served leaves as it was.
+
+import { expect } from "chai";
+import { FindingsError, startServer, type RunningServer } from "../src/index.ts";
+import { definePlugin, directive, type Host, type Plugin } from "../src/plugin.ts";
+import type { Source } from "../src/registry/registry.ts";
+import { service } from "../src/testing.ts";
+
+const WEB = "web.default.svc.cluster.local.";
+
+function corefile(ttl: number, more = ""): string {
+  return `. {\n  kubernetes cluster.local {\n    ttl ${ttl}\n  }\n${more}}\n`;
+}
+
+function applyWeb({ registry }: RunningServer): void {
+  registry.apply({ verb: "upsert", object: service({ name: "web", clusterIPs: ["10.3.0.10"] }) });
+}
+
+async function answerOf(dns: RunningServer): Promise<readonly string[]> {
+  return (await dns.query(WEB)).answer;
+}
+
+describe("reload", () => {
+  for (const listeners of ["portable", "auto"] as const) {
+    it(`keeps sockets and registry, and answers by the new Corefile (${listeners})`, async () => {
+      await using dns = await startServer({ corefile: corefile(7), listeners });
+      applyWeb(dns);
+      const before = dns.address;
+      await dns.reload(corefile(9));
+      expect(dns.address).to.deep.equal(before);
+      expect(await answerOf(dns)).to.deep.equal([`${WEB} 9 IN A 10.3.0.10`]);
+    });
+  }
+
+  it("leaves all as it was when the new Corefile has errors, and says them by file and line", async () => {
+    await using dns = await startServer({ corefile: corefile(7) });
+    applyWeb(dns);
+    const error: unknown = await dns.reload(corefile(9, "  nonsense\n")).catch((reason: unknown) => reason);
+    expect(error).to.be.instanceOf(FindingsError);
+    expect(String(error)).to.contain("Corefile:5");
+    expect(await answerOf(dns)).to.deep.equal([`${WEB} 7 IN A 10.3.0.10`]);
+    await dns.reload(); // the Corefile that runs
+    expect(await answerOf(dns)).to.deep.equal([`${WEB} 7 IN A 10.3.0.10`]);
+  });
+
+  it("leaves all as it was when an address of the new Corefile is taken", async () => {
+    await using holder = await startServer({ corefile: corefile(1) });
+    await using dns = await startServer({ corefile: corefile(7) });
+    applyWeb(dns);
+    const taken = `.:${holder.address.port} {\n  whoami\n}\n`;
+    const error: unknown = await dns.reload(corefile(9) + taken).catch((reason: unknown) => reason);
+    expect(error).to.include({ code: "NDOTS_ERR_LISTEN" });
+    expect(dns.addresses).to.have.length(1);
+    expect(await answerOf(dns)).to.deep.equal([`${WEB} 7 IN A 10.3.0.10`]);
+  });
+
+  it("opens the sockets of a block that is new, and closes those of one that is gone", async () => {
+    await using dns = await startServer({ corefile: corefile(7) });
+    const first = dns.address;
+    await dns.reload(`${corefile(7)}example.org:0 {\n  bind 127.0.0.2\n  whoami\n}\n`);
+    expect(dns.addresses).to.have.length(2);
+    expect(dns.addresses[0]).to.deep.equal(first);
+    expect(dns.addresses[1]?.address).to.equal("127.0.0.2");
+    await dns.reload(corefile(7));
+    expect(dns.addresses).to.deep.equal([first]);
+  });
+
+  it("runs a source once while its key stays, ends it when nobody uses it, and waits for a new one", async () => {
+    const events: string[] = [];
+    await using dns = await startServer({ corefile: ". {\n  sourced a\n}\n", plugins: [sourced(events)] });
+    await dns.reload(". {\n  sourced a\n  whoami\n}\n");
+    expect(events).to.deep.equal(["a runs"]);
+    await dns.reload(". {\n  sourced b\n}\n");
+    expect(events).to.deep.equal(["a runs", "b runs", "a ends"]);
+    const error: unknown = await dns.reload(". {\n  sourced broken\n}\n").catch((reason: unknown) => reason);
+    expect(String(error)).to.contain("broken from the start");
+    expect(events).to.deep.equal(["a runs", "b runs", "a ends", "broken runs"]);
+  });
+
+  it("ends what one generation has started when the next one has taken over", async () => {
+    const events: string[] = [];
+    const dns = await startServer({ corefile: ". {\n  lived 1\n}\n", plugins: [lived(events)] });
+    await dns.reload(". {\n  lived 2\n}\n");
+    expect(events).to.deep.equal(["1 starts", "2 starts", "1 stops"]);
+    const error: unknown = await dns.reload(". {\n  lived fails\n}\n").catch((reason: unknown) => reason);
+    expect(String(error)).to.contain("can't start");
+    await dns.close();
+    expect(events).to.deep.equal(["1 starts", "2 starts", "1 stops", "fails starts", "fails stops", "2 stops"]);
+  });
+
+  it("one at a time, in order; none once the server stops", async () => {
+    const dns = await startServer({ corefile: corefile(1) });
+    applyWeb(dns);
+    await Promise.all([dns.reload(corefile(2)), dns.reload(corefile(3)), dns.reload(corefile(4))]);
+    expect(await answerOf(dns)).to.deep.equal([`${WEB} 4 IN A 10.3.0.10`]);
+    const closed = dns.close();
+    const error: unknown = await dns.reload(corefile(5)).catch((reason: unknown) => reason);
+    expect(error).to.include({ code: "NDOTS_ERR_CLOSED" });
+    await closed;
+  });
+
+  it("PR 7562: a stop while a reload waits for its source ends both", async () => {
+    const events: string[] = [];
+    const dns = await startServer({ corefile: ". {\n  whoami\n}\n", plugins: [sourced(events)] });
+    const reloading = dns.reload(". {\n  sourced never\n}\n").catch((reason: unknown) => reason);
+    await waitFor(() => events.includes("never runs"));
+    await dns.close();
+    expect(await reloading).to.include({ code: "NDOTS_ERR_CLOSED" });
+    expect(events).to.deep.equal(["never runs", "never ends"]);
+  });
+});
+
+async function waitFor(isDone: () => boolean): Promise<void> {
+  for (let turns = 0; !isDone(); turns++) {
+    expect(turns, "turns of the event loop").to.be.below(10_000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+// `sourced NAME` has a source NAME: "broken" fails, "never" never delivers.
+function sourced(events: string[]): Plugin<unknown> {
+  const source = (name: string): Source => ({
+    name,
+    async run(_registry, synced, signal) {
+      events.push(`${name} runs`);
+      if (name === "broken") throw new Error("broken from the start");
+      if (name !== "never") synced();
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      events.push(`${name} ends`);
+    },
+  });
+  return plugin("sourced", (name, host) => {
+    host.registry({ key: name, create: () => source(name) });
+    return {};
+  });
+}
+
+function lived(events: string[]): Plugin<unknown> {
+  return plugin("lived", (name) => ({
+    start() {
+      events.push(`${name} starts`);
+      if (name === "fails") throw new Error("can't start");
+    },
+    stop: () => void events.push(`${name} stops`),
+  }));
+}
+
+function plugin(name: string, setup: (word: string, host: Host) => object): Plugin<unknown> {
+  return definePlugin({
+    name,
+    syntax: directive({ args: { usage: "WORD", read: (tokens) => tokens[0]?.text ?? "" } }),
+    setup: ({ args }, host) => setup(args, host),
+  });
+}
