@@ -19,6 +19,8 @@ export interface ClusterOptions {
   readonly noEndpoints?: boolean;
   /** A ClusterIP Service without ready endpoints does not exist. */
   readonly ignoreEmptyService?: boolean;
+  /** The registry is a cluster set's (KEP-1645): endpoints are called after their cluster too. */
+  readonly isClusterSet?: boolean;
   /** From when on the API server has been out of reach for too long, in words. */
   readonly staleAfterMs?: number;
 }
@@ -26,7 +28,7 @@ export interface ClusterOptions {
 /** One published address of a Service. */
 export interface Published {
   readonly address: string;
-  /** Its label below the Service's name. */
+  /** Its label below the Service's name; in a cluster set two, the second one its cluster's, with a dot between. */
   readonly label: string;
   readonly ports: readonly EndpointPort[];
 }
@@ -60,10 +62,13 @@ export interface Cluster {
   /** The Service if it is exposed and selected. */
   service(namespace: string, name: string): Service | undefined;
   services(): Iterable<Service>;
-  /** Published endpoints; none for an ExternalName. */
-  published(service: Service): Iterable<Published>;
+  readonly isClusterSet: boolean;
+  /** Published endpoints, or those in a topology zone (lower case); none for an ExternalName. */
+  published(service: Service, topologyZone?: string): Iterable<Published>;
   /** Those with this label. */
   publishedAs(service: Service, label: string): readonly Published[];
+  /** Whether a cluster of a cluster set has published endpoints of the Service: an empty non-terminal. */
+  hasCluster(service: Service, label: string): boolean;
   /** Whether what stands at a Service's name, or at a label right below it, depends on endpoints that are not known. */
   lacksEndpoints(service: Service, label: string | undefined): boolean;
   /** Why there is nothing at a Service's name; undefined where there is. */
@@ -101,7 +106,7 @@ const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** The served part of a registry. Follows it until close(). */
 export function createCluster(registry: Registry, options: ClusterOptions = {}): Cluster {
   const { namespaces: listed, namespaceLabels, serviceLabels, endpointPodNames = false } = options;
-  const { noEndpoints = false, ignoreEmptyService = false, staleAfterMs = STALE_AFTER_MS } = options;
+  const { noEndpoints = false, ignoreEmptyService = false, isClusterSet = false, staleAfterMs = STALE_AFTER_MS } = options;
   const servicesIn = new Map<string, number>();
   const listeners = new Set<(touched: Touched) => void>();
   const stateListeners = new Set<() => void>();
@@ -135,10 +140,13 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
     *services() {
       for (const service of registry.services()) if (serves(service)) yield service;
     },
+    isClusterSet,
     published,
     lacksEndpoints: ({ type, headless }, label) =>
       !knowsEndpoints() && type !== "ExternalName" && (headless || ignoreEmptyService || label !== undefined),
     publishedAs: (service, label) => publishedByLabel(service).get(label) ?? NONE,
+    hasCluster: (service, label) =>
+      isClusterSet && slicesOf(service).some((slice) => clusterOf(slice) === label && slice.endpoints.some(isPublished)),
     absence,
     below: (service) => {
       const labels = new Set<string>();
@@ -160,7 +168,7 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
         const service = cluster.service(slice.namespace, slice.service);
         if (service === undefined || service.type === "ExternalName") continue;
         for (const endpoint of slice.endpoints) {
-          if (endpoint.ready && endpoint.addresses.includes(address)) users.push({ service, label: labelOf(endpoint, address) });
+          if (endpoint.ready && endpoint.addresses.includes(address)) users.push({ service, label: labelOf(endpoint, address, slice) });
         }
       }
       return users;
@@ -216,11 +224,12 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
     return noEndpoints || service.type === "ExternalName" ? NONE : registry.slices(service.namespace, service.name);
   }
 
-  function* published(service: Service): Generator<Published> {
-    for (const { endpoints, ports } of slicesOf(service)) {
+  function* published(service: Service, topologyZone?: string): Generator<Published> {
+    for (const slice of slicesOf(service)) {
+      const { endpoints, ports } = slice;
       for (const endpoint of endpoints) {
-        if (!endpoint.ready) continue;
-        for (const address of endpoint.addresses) yield { address, label: labelOf(endpoint, address), ports };
+        if (!endpoint.ready || (topologyZone !== undefined && endpoint.zone?.toLowerCase() !== topologyZone)) continue;
+        for (const address of endpoint.addresses) yield { address, label: labelOf(endpoint, address, slice), ports };
       }
     }
   }
@@ -256,22 +265,27 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
     isListed: (label: string) => boolean,
   ): void {
     if (service !== undefined && service.type !== "ExternalName" && !service.headless) addPorts(labels, service.ports);
-    for (const { endpoints, ports } of slices) {
+    for (const slice of slices) {
+      const { endpoints, ports } = slice;
+      const ofCluster = isClusterSet ? clusterOf(slice) : undefined;
       let published = false;
       for (const endpoint of endpoints) {
         if (!endpoint.ready) continue;
         for (const address of endpoint.addresses) {
-          const label = labelOf(endpoint, address);
+          const label = labelOf(endpoint, address, slice);
           if (isListed(label)) labels.add(label);
           published = true;
         }
       }
+      if (published && ofCluster !== undefined) labels.add(ofCluster);
       if (published && (service === undefined || service.headless)) addPorts(labels, ports);
     }
   }
 
-  function labelOf(endpoint: Endpoint, address: string): string {
-    return endpointLabel(endpoint, address, endpointPodNames);
+  function labelOf(endpoint: Endpoint, address: string, slice: EndpointSlice): string {
+    const label = endpointLabel(endpoint, address, endpointPodNames);
+    const ofCluster = isClusterSet ? clusterOf(slice) : undefined;
+    return ofCluster === undefined ? label : `${label}.${ofCluster}`;
   }
 
   function follow(changes: readonly Applied[]): void {
@@ -380,6 +394,12 @@ export function dashed(address: string): string {
 
 function isPublished({ ready, addresses }: Endpoint): boolean {
   return ready && addresses.length > 0;
+}
+
+// The label of its cluster; an id that is none gives no names.
+function clusterOf({ cluster }: EndpointSlice): string | undefined {
+  const label = cluster?.toLowerCase();
+  return label !== undefined && LABEL.test(label) ? label : undefined;
 }
 
 function isAddress(text: string): boolean {

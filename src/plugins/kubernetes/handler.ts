@@ -31,7 +31,7 @@ export function createHandler({ zones, fallthrough, nearest }: Serving): Handler
   };
 
   function answerWith(query: Query, zone: Zone, found: Lookup): Answer {
-    const isExplained = nearest !== undefined && query.edns !== undefined && zone.staleness === undefined;
+    const isExplained = nearest !== undefined && zone.namesNearest === true && query.edns !== undefined && zone.staleness === undefined;
     const told = isExplained && found.kind === "nxdomain" ? withNearest(found, query, nearest) : found;
     return replyFrom(told, NAME, zone) ?? emptyReply(Rcodes.SERVFAIL, NAME);
   }

@@ -2,22 +2,19 @@
 // registry; the answer table serves them, and its handler (handler.ts) says the same, from the same node(), for what the table
 // leaves to the chain.
 
-import { dirname, resolve } from "node:path";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
-import { isWithin, ROOT, type Name } from "../../dns/name.ts";
+import { formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
-import { NdotsError, type Position } from "../../errors.ts";
-import { DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR } from "../../registry/cluster-ips.ts";
-import { manifestsSource } from "../../registry/manifests.ts";
-import type { Registry, Source } from "../../registry/registry.ts";
+import type { Position } from "../../errors.ts";
 import { isReverse } from "../../dns/reverse.ts";
-import { createCluster } from "./cluster.ts";
+import { createCluster, type ClusterOptions } from "./cluster.ts";
 import { notReadyReason, type Readiness } from "./freshness.ts";
 import { createHandler } from "./handler.ts";
 import { createNearestNames } from "./nearest.ts";
 import { syntax, type KubernetesOptions } from "./options.ts";
 import { createOwnAddresses } from "./own-addresses.ts";
 import { createReverseIndex, reverseZone } from "./reverse-zone.ts";
+import { DEFAULT_STALE_AFTER_MS, originOf } from "./source.ts";
 import { kubernetesZone } from "./zone.ts";
 
 const NAME = "kubernetes";
@@ -29,21 +26,31 @@ export default plugin;
 
 function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
   const zoneNames = options.args.length > 0 ? options.args : host.zones;
-  const forwardNames = zoneNames.filter((zone) => !isReverse(zone));
   const reverseNames = zoneNames.filter(isReverse);
-  const primary = forwardNames[0];
+  const multicluster = options.multicluster ?? [];
+  const isOfClusterSet = (zone: Name): boolean => multicluster.includes(zone);
+  const forwardNames = zoneNames.filter((zone) => !isReverse(zone)).sort((a, b) => Number(isOfClusterSet(a)) - Number(isOfClusterSet(b)));
+  const stranger = multicluster.find((zone) => !zoneNames.includes(zone));
+  if (stranger !== undefined) {
+    return refuse(host, at, `multicluster: ${formatName(stranger)} is none of the plugin's zones: ${zoneNames.map(formatName).join(", ")}`);
+  }
+  const primary = forwardNames[0]; // the cluster's own, if there is one
   if (primary === undefined) return refuse(host, at, "at least one zone must not be a reverse zone");
-  const registry = registryFor(options, host, at);
-  if (registry === undefined) return {};
+  const origin = originOf(options, host, at);
+  if (origin === undefined) return {};
+  const { registry } = origin;
+  if (origin.fromApi) refuseEveryNamespace(host);
 
-  const cluster = createCluster(registry, {
-    namespaces: options.namespaces && new Set(options.namespaces),
-    namespaceLabels: options.namespace_labels,
-    serviceLabels: options.labels,
+  const served: ClusterOptions = {
+    namespaces: options.namespaces.length > 0 ? new Set(options.namespaces.flat()) : undefined,
+    namespaceLabels: options.namespace_labels?.selects,
     endpointPodNames: options.endpoint_pod_names === true,
     noEndpoints: options.noendpoints === true,
     ignoreEmptyService: options.ignore !== undefined,
-  });
+    staleAfterMs: options.stale_after ?? DEFAULT_STALE_AFTER_MS,
+  };
+  const cluster = createCluster(registry, { ...served, serviceLabels: options.labels?.selects });
+  const clusterSet = origin.clusterSet && createCluster(origin.clusterSet, { ...served, isClusterSet: true });
   // Names are information in a shared cluster: the nearest one is told only where the asker owns the server.
   const { pods = "disabled", ttl = DEFAULT_TTL_SECONDS, ptr = "all", reasons = host.embedded ? "nearest" : "fixed" } = options;
   const fallthrough = options.fallthrough?.length === 0 ? [ROOT] : (options.fallthrough ?? []);
@@ -51,9 +58,15 @@ function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
   const nearest =
     reasons === "nearest" ? createNearestNames(cluster, { onSpent: () => forward.forEach((zone) => zone.refreshReasons()) }) : undefined;
   const namesNearest = (): boolean => nearest?.isSpent === false;
-  const forward = forwardNames.map((apex) =>
-    kubernetesZone({ cluster, apex, ttl, pods, reasons, complete: isComplete(apex, fallthrough), namesNearest, ownAddresses }),
-  );
+  const forward = forwardNames.map((apex) => {
+    const common = { apex, ttl, complete: isComplete(apex, fallthrough), ownAddresses };
+    // The Pods of a cluster set are not known, nor near names searched for.
+    if (clusterSet !== undefined && isOfClusterSet(apex)) {
+      const own = { pods: pods === "verified" ? "disabled" : pods, reasons: reasons === "nearest" ? "fixed" : reasons } as const;
+      return kubernetesZone({ ...common, ...own, cluster: clusterSet, namesNearest: () => false });
+    }
+    return kubernetesZone({ ...common, cluster, pods, reasons, namesNearest, zonal: options.zonal === true });
+  });
   const index = reverseNames.length === 0 ? undefined : createReverseIndex(cluster);
   const reverse =
     index === undefined
@@ -61,15 +74,18 @@ function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
       : reverseNames.map((apex) =>
           reverseZone({ cluster, index, apex, forward: primary, ttl, ptr, reasons, complete: isComplete(apex, fallthrough) }),
         );
-  const readiness: Readiness = { fromSnapshot: false, whenStale: true };
   const zones: readonly Zone[] = [...forward, ...reverse];
+  const readiness: Readiness = { fromSnapshot: options.ready_from_snapshot === true, whenStale: options.ready_when_stale !== "off" };
+
+  const unreadiness = (): string | undefined =>
+    notReadyReason(registry, readiness) ?? (origin.clusterSet && notReadyReason(origin.clusterSet, readiness));
 
   return {
     zones,
     transparent: true,
     handle: createHandler({ zones, fallthrough, nearest }),
-    ready: () => notReadyReason(registry, readiness) === undefined,
-    notReadyReason: () => notReadyReason(registry, readiness) ?? "",
+    ready: () => unreadiness() === undefined,
+    notReadyReason: () => unreadiness() ?? "",
     start() {
       for (const zone of forward) zone.refreshFront(); // only now are the sockets' addresses known
     },
@@ -77,6 +93,7 @@ function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
       nearest?.close();
       index?.close();
       cluster.close();
+      clusterSet?.close();
     },
   };
 }
@@ -86,42 +103,16 @@ function refuse(host: Host, at: Position, message: string): Instance {
   return {};
 }
 
+// Whoever may make a namespace in the cluster would own the domain of its name: `com`, for one.
+function refuseEveryNamespace(host: Host): void {
+  const at = host.instance("search")?.everyNamespace;
+  if (at === undefined) return;
+  const message =
+    "search: namespaces all: names of the Kubernetes API's namespaces would hide the Internet's; list the namespaces instead, or use manifests";
+  host.report({ file: at.file, line: at.line, column: at.column, severity: "error", message });
+}
+
 // A zone proves absence unless names in it, or all of them, may be somebody else's.
 function isComplete(apex: Name, fallthrough: readonly Name[]): boolean {
   return !fallthrough.some((zone) => isWithin(apex, zone) || isWithin(zone, apex));
-}
-
-function registryFor(options: KubernetesOptions, host: Host, at: Position): Registry | undefined {
-  if (options.manifests === undefined) {
-    if (host.embedded) return host.registry();
-    refuse(host, at, 'the Kubernetes API as a source is not in this version yet; name manifests: "manifests PATH..." in its block');
-    return undefined;
-  }
-  const folder = dirname(host.file);
-  const { manifests } = options;
-  const source = {
-    paths: manifests.paths.map((path) => resolve(folder, path)),
-    namespace: manifests.namespace,
-    serviceCidr: options.service_cidr ?? [DEFAULT_SERVICE_CIDR],
-    podCidr: options.pod_cidr ?? [DEFAULT_POD_CIDR],
-    ...(options.state === undefined ? {} : { state: resolve(folder, options.state) }),
-    pods: options.pods === "verified" ? "keep" : "drop",
-  } as const;
-  const create = (): Source =>
-    manifestsSource({
-      ...source,
-      onFinding: (finding) => host.report(finding),
-      onNote: (text) => host.log.info(text),
-      onLoaded: ({ files, objects, errors, tookMs }) =>
-        host.log.info(
-          `${objects} objects from ${files} files of ${source.paths.join(", ")}, ${errors} errors, in ${Math.round(tookMs)} ms`,
-        ),
-    });
-  try {
-    return host.registry({ key: `manifests ${JSON.stringify(source)}`, create });
-  } catch (error) {
-    if (!(error instanceof NdotsError)) throw error;
-    refuse(host, at, error.message);
-    return undefined;
-  }
 }

@@ -16,6 +16,8 @@ export interface ServiceRecords {
   atEndpoint(owner: Name, service: Service, label: string): RecordSet[];
   /** At `_port._proto` (2.3.2, 2.4.2), labels without underscores; none: no such port. `base` is the Service's name. */
   atPort(owner: Name, base: Name, service: Service, port: string, protocol: string): RecordSet[];
+  /** At a headless Service's name, but of the endpoints in a topology zone only; without any: `fallback` to all, or nothing. */
+  atTopologyZone(owner: Name, base: Name, service: Service, topologyZone: string, fallback: "all" | "nothing"): RecordSet[];
   /** A and AAAA at endpoints' names, as atEndpoint() has them: one walk for all, where an SRV answer may have thousands. */
   atTargets(base: Name, service: Service, targets: Iterable<Name>): RecordSet[];
 }
@@ -69,10 +71,15 @@ export function createServiceRecords(cluster: Cluster, ttl: number): ServiceReco
       return ofEndpoints(owner, base, found);
     },
 
+    atTopologyZone(owner, base, service, topologyZone, fallback) {
+      const rrsets = ofEndpoints(owner, base, cluster.published(service, topologyZone));
+      return rrsets.length === 0 && fallback === "all" ? ofEndpoints(owner, base, cluster.published(service)) : rrsets;
+    },
+
     atTargets(base, service, targets) {
       const addresses = new Map<Name, string[]>(Array.from(targets, (target) => [target, []]));
       for (const { address, label } of cluster.published(service)) {
-        const name = nameBelow(base, label);
+        const name = endpointName(base, label);
         if (name !== undefined) addresses.get(name)?.push(address);
       }
       return Array.from(addresses, ([target, found]) => addressSets(target, ttl, found)).flat();
@@ -84,11 +91,16 @@ export function createServiceRecords(cluster: Cluster, ttl: number): ServiceReco
     const targets: Target[] = [];
     for (const { address, label, ports } of endpoints) {
       addresses.push(address);
-      const name = nameBelow(base, label);
+      const name = endpointName(base, label);
       for (const { port } of ports) if (port !== undefined && name !== undefined) targets.push({ port, name });
     }
     return [...addressSets(owner, ttl, addresses), ...srvSet(owner, ttl, targets)];
   }
+}
+
+// In a cluster set the label is two.
+function endpointName(base: Name, label: string): Name | undefined {
+  return label.includes(".") ? nameBelow(base, ...label.split(".")) : nameBelow(base, label);
 }
 
 /** The A and AAAA rrsets of addresses in canonical text, each address once. */

@@ -33,6 +33,8 @@ export interface KubernetesZoneOptions {
   readonly namesNearest: () => boolean;
   /** The server's own addresses, for NS and ns.dns; no wildcards, no loopback. */
   readonly ownAddresses: () => readonly string[];
+  /** Headless Services have names for each topology zone. */
+  readonly zonal?: boolean;
 }
 
 /** The forward zone, with what others in its server block ask of it. */
@@ -48,6 +50,8 @@ const SPEC_VERSION = "1.1.0";
 const SPEC_VERSION_TTL_SECONDS = 28_800;
 /** `_port._proto.service.namespace.svc` */
 const MAX_LABELS = 5;
+/** What is below a Service's name where topology zones are named. */
+const ZONAL_LABEL = "_zone";
 
 /** EDE text for the types that a name lacks. */
 export const NO_SUCH_TYPE = "no records of this type";
@@ -60,13 +64,14 @@ const Reasons = {
   endpoint: "no such endpoint or port",
   port: "no such port",
   leaf: "no names below this one",
+  directive: "neither pin nor prefer",
   podsDisabled: "Pod names are disabled (pods disabled)",
   podInsecure: "not the name of an address",
   podVerified: "no such Pod",
 } as const;
 
 export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
-  const { cluster, apex, ttl, pods, reasons, complete, ownAddresses } = options;
+  const { cluster, apex, ttl, pods, reasons, complete, ownAddresses, zonal = false } = options;
   const { registry } = cluster;
   const records = createServiceRecords(cluster, ttl);
   const listeners = new Set<NamesListener>();
@@ -127,7 +132,7 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
 
   function node(name: Name): Node | undefined {
     const labels = labelsBelow(name, apex)?.toReversed();
-    if (labels === undefined || labels.length > MAX_LABELS) return undefined;
+    if (labels === undefined || (labels.length > MAX_LABELS && !zonal)) return undefined;
     const [top, ...rest] = labels;
     switch (top) {
       case undefined:
@@ -147,12 +152,15 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
     }
   }
 
-  function serviceNode(name: Name, [namespace, serviceName, first, second]: readonly string[]): Node | undefined {
+  function serviceNode(name: Name, [namespace, serviceName, first, second, ...more]: readonly string[]): Node | undefined {
     if (namespace === undefined) return leaf([], Reasons.namespace);
     if (serviceName === undefined) return cluster.hasNamespace(namespace) ? leaf([], Reasons.service) : undefined;
     const service = cluster.service(namespace, serviceName);
     if (service === undefined) return undefined;
-    if (cluster.lacksEndpoints(service, second === undefined ? first : undefined)) return unknown(cluster);
+    const isOfCluster = cluster.isClusterSet && second !== undefined && first?.startsWith("_") === false && !second.startsWith("_");
+    if (cluster.lacksEndpoints(service, second === undefined || isOfCluster ? first : undefined)) return unknown(cluster);
+    if (zonal && service.headless && first === ZONAL_LABEL) return zonalNode(name, service, second, more);
+    if (more.length > 0) return undefined;
     const absent = cluster.absence(service);
     if (absent !== undefined) return first === undefined ? missing(absent) : undefined;
     if (first === undefined) {
@@ -162,6 +170,10 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
       if (service.type !== "ExternalName") return { ...leaf(rrsets, Reasons.endpoint), openBelow: "addresses" };
       if (rrsets.length === 0) return missing("ExternalName is not a domain name");
       return { ...leaf(rrsets, Reasons.leaf), askChain: true };
+    }
+    if (isOfCluster) {
+      const ofEndpoint = records.atEndpoint(name, service, `${second}.${first}`);
+      return ofEndpoint.length === 0 ? undefined : leaf(ofEndpoint, Reasons.leaf);
     }
     if (second !== undefined) {
       const base = nameBelow(svc, serviceName, namespace);
@@ -179,9 +191,21 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
       // Without underscores names are rare: they are not worth answers in the table, and those below are not listed.
       return first === protocol ? { ...here, askChain: true, openBelow: true } : here;
     }
-    if (rrsets.length === 0) return undefined;
+    if (rrsets.length === 0) return cluster.hasCluster(service, first) ? leaf([], Reasons.endpoint) : undefined;
     const here: Node = leaf(rrsets, Reasons.leaf);
     return service.headless || !isAddressLabel(first) ? here : { ...here, askChain: true, openBelow: true };
+  }
+
+  // CoreDNS's `ZONE.pin._zone.SERVICE` and `ZONE.prefer._zone.SERVICE`. Any zone may be asked for, with dots in it too: names
+  // without end, which only the chain answers.
+  function zonalNode(name: Name, service: Service, directive: string | undefined, zoneLabels: readonly string[]): Node | undefined {
+    if (directive === undefined) return { ...leaf([], Reasons.directive), openBelow: true };
+    if (directive !== "pin" && directive !== "prefer") return undefined;
+    const base = nameBelow(svc, service.name, service.namespace);
+    if (zoneLabels.length === 0 || base === undefined) return { ...leaf([], Reasons.leaf), askChain: true, openBelow: true };
+    const topologyZone = zoneLabels.toReversed().join(".");
+    const rrsets = records.atTopologyZone(name, base, service, topologyZone, directive === "prefer" ? "all" : "nothing");
+    return { ...leaf(rrsets, Reasons.leaf), ...targetsOf(base, service), askChain: true, openBelow: true };
   }
 
   // The targets of a headless Service's ports are its endpoints.
@@ -205,13 +229,19 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
   function* names(): Generator<Name> {
     yield* [apex, svc, pod, nsDns, below("dns"), below("dns-version")];
     for (const namespace of cluster.namespaces()) yield* namesOfNamespace(namespace);
-    for (const service of cluster.services()) yield* namesOfService(service.namespace, service.name, cluster.below(service));
+    for (const service of cluster.services()) {
+      yield* namesOfService(service.namespace, service.name, cluster.below(service));
+      if (zonal && service.headless) yield* zonalName(service.namespace, service.name);
+    }
   }
 
   function* namesOf(touched: Touched): Generator<Name> {
     yield apex; // its SOA has a new serial
     for (const namespace of touched.namespaces) yield* namesOfNamespace(namespace);
-    for (const { namespace, name, below } of touched.services) yield* namesOfService(namespace, name, below);
+    for (const { namespace, name, below } of touched.services) {
+      yield* namesOfService(namespace, name, below);
+      if (zonal) yield* zonalName(namespace, name);
+    }
     yield* frontChange();
   }
 
@@ -229,6 +259,11 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
       const name = nameBelow(base, ...label.split("."));
       if (name !== undefined) yield name;
     }
+  }
+
+  function* zonalName(namespace: string, service: string): Generator<Name> {
+    const name = nameBelow(svc, ZONAL_LABEL, service, namespace);
+    if (name !== undefined) yield name;
   }
 
   function tell(changed: Iterable<Name>): void {

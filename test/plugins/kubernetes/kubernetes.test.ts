@@ -74,8 +74,6 @@ describe("kubernetes: options", () => {
       "kubernetes {\nlabels a in b\n}",
       'Corefile:3:8: kubernetes: labels: must be a label selector like "app=web,tier in (a, b),!old", found "a in b"',
     ],
-    ["kubernetes {\nkubeconfig /k\n}", "Corefile:3:1: kubernetes: kubeconfig: needs the Kubernetes API, which is not in this version yet"],
-    ["kubernetes {\nzonal\n}", "Corefile:3:1: kubernetes: zonal: needs the Kubernetes API, which is not in this version yet"],
     ["kubernetes {\nupstream\n}", "Corefile:3:1: warning: kubernetes: upstream: ignored: CoreDNS has removed this option"],
     ["kubernetes {\nstate x\n}", 'Corefile:2:1: kubernetes: state is about manifests: it needs "manifests PATH..." beside it'],
     ["kubernetes {\nnamespaces a\nnamespace_labels b\n}", "Corefile:2:1: kubernetes: namespaces and namespace_labels can't be combined"],
@@ -103,14 +101,6 @@ describe("kubernetes: options", () => {
     await setUp(kubernetes, "kubernetes cluster.local {\nmanifests ./zones\nttl 7\n}", host);
     expect(keys[0]).to.include('"/etc/ndots/zones"');
     expect(keys[1]).to.equal(keys[0]);
-  });
-
-  it("without manifests it needs a program that fills the registry", async () => {
-    const host = fakeHost("kubernetes", { embedded: false });
-    await setUp(kubernetes, "kubernetes cluster.local", host);
-    expect(host.reported.map(({ message, severity }) => [severity, message])).to.deep.equal([
-      ["error", 'kubernetes: the Kubernetes API as a source is not in this version yet; name manifests: "manifests PATH..." in its block'],
-    ]);
   });
 
   it("without zones it serves its server block's", async () => {
