@@ -7,6 +7,7 @@ import type { ManifestCluster } from "./manifest-cluster.ts";
 import { type Hint, identify, listManifestFiles, type Problem, type SeenFile } from "./manifest-files.ts";
 import type { Manifest } from "./manifest-objects.ts";
 import { type FileContent, readManifestFiles } from "./manifest-reader.ts";
+import { timeSlice } from "./time-slice.ts";
 
 interface FileRecord {
   identity: string;
@@ -34,8 +35,6 @@ export interface ManifestFolder {
   objectCount(): number;
 }
 
-// Work between two turns of the event loop: answers may be held up for 20 ms, one file takes up to 9.
-const SLICE_MS = 4;
 // A file has to be empty for this long to count as emptied.
 const EMPTY_MS = 1_000;
 // Changed files that are told of one by one; more (a checkout, a ConfigMap) are one line.
@@ -145,16 +144,4 @@ export function createManifestFolder({ paths, namespace, cluster, signal, onFind
 
 function formatCount(objects: number): string {
   return objects === 1 ? "1 object" : `${objects} objects`;
-}
-
-/** Says when it is time to let the event loop turn, and does so. */
-export function timeSlice(): { isOver(): boolean; next(): Promise<void> } {
-  let began = performance.now();
-  return {
-    isOver: () => performance.now() - began > SLICE_MS,
-    async next() {
-      await new Promise<void>((done) => setImmediate(done));
-      began = performance.now();
-    },
-  };
 }

@@ -8,8 +8,9 @@ import { checkDisjoint, parseRanges } from "./cluster-ips.ts";
 import { canonicalAddress } from "./kube-names.ts";
 import { createManifestCluster, type ManifestCluster } from "./manifest-cluster.ts";
 import { type Hint, watchManifestFiles } from "./manifest-files.ts";
-import { createManifestFolder, timeSlice } from "./manifest-folder.ts";
+import { createManifestFolder } from "./manifest-folder.ts";
 import type { Registry, Source } from "./registry.ts";
+import { timeSlice } from "./time-slice.ts";
 
 export interface ManifestsOptions {
   /** Files, or folders whose *.yaml, *.yml and *.json files are read (not those of folders in them). */

@@ -1,0 +1,392 @@
+// One resource of the API server, kept the same in the registry: list, watch, and what to do when either ends. Started by
+// kube-api.ts, once for each resource (and namespace, where only some are watched), so that one that is refused leaves the
+// others working. Nothing that comes from the server ends it.
+//
+//   list ──► watch from the list's version ──ends, is cut──► watch from the last version seen (0.1–2 s)
+//    ▲                │
+//    └── 0–1 s ── 410: that version is gone          a list that fails: 1–30 s, or when the server says
+//
+// A list is one watch request that begins with all there is (WatchList, KEP-3157), or pages where the server has none.
+
+import { randomInt } from "node:crypto";
+import type { Clock } from "../../clock.ts";
+import { isObject } from "../manifest-fields.ts";
+import type { Change } from "../objects.ts";
+import { timeSlice } from "../time-slice.ts";
+import { KubeError, type KubeClient, type KubeResponse } from "./client.ts";
+import { batchesOf, type Mirror } from "./mirror.ts";
+import { versionOf } from "./projection.ts";
+import { type BodyReader, MalformedBody, readDocuments, readList } from "./stream.ts";
+
+/** Why a watch had to be opened again. */
+export type RestartReason = "ended" | "cut" | "stalled" | "expired" | "refused" | "malformed" | "unreachable";
+
+export interface ReflectorOptions {
+  /** `/api/v1/services` */
+  readonly path: string;
+  /** Sent with every request: selectors. */
+  readonly query?: Readonly<Record<string, string>>;
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly mirror: Mirror;
+  apply(changes: readonly Change[]): void;
+  /** Every list that was taken over, the first one too. */
+  onListed(): void;
+  /** Events of a watch that changed something, after they are applied. `receivedMs` is monotonic. */
+  onApplied(events: readonly WatchEvent[], receivedMs: number): void;
+  /** The server has sent something of this resource. */
+  onContact(): void;
+  /** An attempt has failed, in words for people; undefined once one has not. */
+  onProblem(problem: Problem | undefined): void;
+  onRelist(): void;
+  onRestart(reason: RestartReason): void;
+  /** An object was larger than any the server can hold. */
+  onTooLarge(bytes: number): void;
+  /** A number from 0 up to 1; injected by tests. */
+  random?(): number;
+}
+
+export interface Problem {
+  /** `403 Forbidden`, `connection refused by 10.96.0.1:443` */
+  readonly text: string;
+  /** The HTTP status, where there was an answer. */
+  readonly status: number | undefined;
+}
+
+export interface WatchEvent {
+  readonly type: string;
+  readonly object: unknown;
+}
+
+/** Objects in a page. */
+const PAGE = 500;
+/** The server ends a watch after a random time between these, so that those of many clients don't end at once. */
+const WATCH_SECONDS = { least: 300, most: 600 };
+/** Bookmarks come about each minute: twice that without a byte is a connection that is only open on this side. */
+const STALL_MS = 130_000;
+/** Before a watch is opened again: at first 0.1–0.3 s, so that nobody is a second behind after a cut. */
+const RESUME_MS = { least: 100, first: 200, most: 2_000 };
+/** Before the list that follows an expired version: all replicas of all clients learn of it in the same moment. */
+const RELIST_SPREAD_MS = 1_000;
+/** Before a list is tried again, doubled each time: the first bound, and the last. */
+const RETRY_MS = { least: 1_000, most: 30_000 };
+/** On top of what the server asks to wait. */
+const RETRY_AFTER_SPREAD_MS = 1_000;
+/** Of an error's body. */
+const MAX_STATUS_BYTES = 64 * 1024;
+const INITIAL_EVENTS_END = "k8s.io/initial-events-end";
+const [BAD_REQUEST, FORBIDDEN, NOT_FOUND, GONE, TOO_MANY_REQUESTS, GATEWAY_TIMEOUT] = [400, 403, 404, 410, 429, 504];
+
+/** The server has answered, but not with what was asked for. */
+class Refused extends Error {
+  readonly status: number;
+  readonly retryAfterMs: number | undefined;
+  /** The version to watch from is none the server has: only a list helps. */
+  readonly isExpired: boolean;
+
+  constructor(body: unknown, status: number, retryAfterMs?: number) {
+    const { reason, message, code, details } = isObject(body) ? body : {};
+    const causes = isObject(details) && Array.isArray(details["causes"]) ? (details["causes"] as unknown[]) : [];
+    const isTooLarge = causes.some((cause) => isObject(cause) && cause["reason"] === "ResourceVersionTooLarge");
+    const actual = status === 200 && typeof code === "number" ? code : status;
+    const why =
+      typeof reason === "string" && reason !== "" ? reason : typeof message === "string" ? message.slice(0, SHOWN_CHARACTERS) : "";
+    super([actual, why].filter((part) => part !== "").join(" "));
+    this.status = actual;
+    this.retryAfterMs = retryAfterMs;
+    this.isExpired = actual === GONE || (actual === GATEWAY_TIMEOUT && isTooLarge);
+  }
+}
+const SHOWN_CHARACTERS = 200;
+
+class Stalled extends Error {}
+
+/** Keeps the mirror and the registry behind it the same as the server's resource until the signal aborts. Never rejects. */
+export async function reflect(options: ReflectorOptions, signal: AbortSignal): Promise<void> {
+  const { path, client, clock, mirror, random = randomUnit } = options;
+  /** Where the watch goes on; undefined: a list is needed. */
+  let version: string | undefined;
+  let failures = 0;
+  let hasWatchList = true;
+  /** Continue tokens expire on servers that compact often: then all comes in one page. */
+  let limit: number | undefined = PAGE;
+
+  for (let delayMs = 0; !signal.aborted;) {
+    if (delayMs > 0) await clock.delay(delayMs, signal);
+    if (signal.aborted) return;
+    const isList = version === undefined && !hasWatchList;
+    try {
+      if (version !== undefined) await watch({ resourceVersion: version });
+      else if (isList) await list();
+      else await watch({ sendInitialEvents: "true", resourceVersionMatch: "NotOlderThan" });
+      delayMs = isList ? 0 : resumeDelay();
+      if (!isList) {
+        options.onRestart("ended");
+        failures++; // until the next one has sent something
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      delayMs = setback(error);
+    }
+  }
+
+  // What a failure means for the next attempt; gives the time until then.
+  function setback(error: unknown): number {
+    const { status, retryAfterMs, isExpired } = error instanceof Refused ? error : NOT_REFUSED;
+    if (version !== undefined) options.onRestart(reasonOf(error));
+    else if (hasWatchList && status >= BAD_REQUEST && status < 500 && !ANY_LIST_MAY_GET.has(status)) {
+      hasWatchList = false;
+      return 0;
+    }
+    if (isExpired && version !== undefined) {
+      version = undefined;
+      failures = 0;
+      options.onRelist();
+      return random() * RELIST_SPREAD_MS;
+    }
+    if (isExpired && limit !== undefined) {
+      limit = undefined;
+      return random() * RELIST_SPREAD_MS;
+    }
+    // A stream that was cut is opened again, and only if that fails is it a problem.
+    const isCut = version !== undefined && failures === 0 && status === 0;
+    if (!isCut) options.onProblem({ text: messageOf(error), status: status === 0 ? undefined : status });
+    const delayMs = version === undefined || status === FORBIDDEN || status === NOT_FOUND ? retryDelay() : resumeDelay();
+    failures++;
+    return retryAfterMs === undefined ? delayMs : retryAfterMs + random() * RETRY_AFTER_SPREAD_MS;
+  }
+
+  function resumeDelay(): number {
+    const most = Math.min(RESUME_MS.most, RESUME_MS.least + RESUME_MS.first * 2 ** failures);
+    return RESUME_MS.least + random() * (most - RESUME_MS.least);
+  }
+
+  function retryDelay(): number {
+    const most = Math.min(RETRY_MS.most, RETRY_MS.least * 2 ** (failures + 1));
+    return RETRY_MS.least + random() * (most - RETRY_MS.least);
+  }
+
+  // Pages, streamed: no more than one object is held at a time.
+  async function list(): Promise<void> {
+    mirror.startList();
+    for (let token = ""; ;) {
+      const query = { ...options.query, ...(limit !== undefined && { limit: String(limit) }), ...(token !== "" && { continue: token }) };
+      const reader = readList((item) => mirror.list(item), { onTooLarge: options.onTooLarge });
+      await read("list", query, reader, applyNow);
+      const head = reader.head();
+      if (!head.isList || Number.isNaN(versionOf(head.resourceVersion))) throw notTheList(reader.members);
+      token = head.continue;
+      if (token !== "") continue;
+      mirror.finishList();
+      version = head.resourceVersion;
+      return listed();
+    }
+  }
+
+  async function listed(): Promise<void> {
+    await applyNow();
+    limit = PAGE;
+    failures = 0;
+    options.onProblem(undefined);
+    options.onListed();
+  }
+
+  // With `sendInitialEvents` all there is comes first, as ADDED, up to a bookmark that says so.
+  async function watch(from: Readonly<Record<string, string>>): Promise<void> {
+    const { least, most } = WATCH_SECONDS;
+    const timeoutSeconds = String(Math.floor(least + random() * (most - least)));
+    const query = { ...options.query, watch: "true", allowWatchBookmarks: "true", timeoutSeconds, ...from };
+    let isListing = version === undefined;
+    let isListed = false;
+    let changed: WatchEvent[] = [];
+    if (isListing) mirror.startList();
+    const reader = readDocuments(take, { onTooLarge: options.onTooLarge });
+    await read("watch", query, reader, async (receivedMs) => {
+      if (isListed) await listed();
+      else await applyNow();
+      if (!isListing) failures = 0;
+      if (changed.length > 0) options.onApplied(changed, receivedMs);
+      isListed = false;
+      changed = [];
+    });
+    if (isListing) throw noInitialEvents();
+
+    function take(document: unknown): void {
+      const { type, object } = isObject(document) ? document : {};
+      if (typeof type !== "string") throw notTheList(document);
+      switch (type) {
+        case "ADDED":
+        case "MODIFIED":
+          if (isListing) return mirror.list(object);
+          seen(object);
+          if (mirror.put(object)) changed.push({ type, object });
+          return;
+        case "DELETED":
+          seen(object);
+          if (mirror.drop(object)) changed.push({ type, object });
+          return;
+        case "BOOKMARK":
+          if (!isListing) return seen(object);
+          if (!endsInitialEvents(object)) throw noInitialEvents();
+          mirror.finishList();
+          version = resourceVersionOf(object);
+          isListing = false;
+          isListed = true;
+          return;
+        case "ERROR":
+          throw new Refused(object, 200);
+        default: // of a later API
+      }
+    }
+  }
+
+  // The server knows nothing of initial events: they never end.
+  function noInitialEvents(): MalformedBody {
+    hasWatchList = false;
+    return new MalformedBody("the initial events have no end");
+  }
+
+  // Versions only go forward here: late events of an older one don't take the watch back.
+  function seen(object: unknown): void {
+    const now = resourceVersionOf(object);
+    if (now !== undefined && version !== undefined && !(versionOf(now) < versionOf(version))) version = now;
+  }
+
+  // One body; what came together is settled together.
+  async function read(
+    verb: "list" | "watch",
+    query: Readonly<Record<string, string>>,
+    reader: BodyReader,
+    settle: (receivedMs: number) => Promise<void>,
+  ): Promise<void> {
+    const guard = watchdog(clock, STALL_MS, signal);
+    try {
+      const response = await client.get(path, query, { verb, signal: guard.signal });
+      if (response.status !== 200) throw await refusalOf(response);
+      options.onContact();
+      if (version !== undefined) options.onProblem(undefined);
+      for await (const chunk of response.body) {
+        const receivedMs = clock.monotonic();
+        guard.alive();
+        options.onContact();
+        reader.push(chunk);
+        await settle(receivedMs);
+      }
+      reader.end();
+    } catch (error) {
+      await applyNow(); // what came before it counts
+      throw guard.hasStalled() ? new Stalled(`nothing was sent for ${STALL_MS / 1000} s`) : error;
+    } finally {
+      guard.stop();
+    }
+  }
+
+  async function applyNow(): Promise<void> {
+    const slice = timeSlice();
+    for (const batch of batchesOf(mirror.take())) {
+      if (slice.isOver()) await slice.next();
+      options.apply(batch);
+    }
+  }
+}
+
+const NOT_REFUSED = { status: 0, retryAfterMs: undefined, isExpired: false };
+/** What says nothing about WatchList: a list would be refused too. */
+const ANY_LIST_MAY_GET: ReadonlySet<number> = new Set([401, FORBIDDEN, NOT_FOUND, 408, GONE, TOO_MANY_REQUESTS]);
+
+function reasonOf(error: unknown): RestartReason {
+  if (error instanceof Stalled) return "stalled";
+  if (error instanceof MalformedBody) return "malformed";
+  if (error instanceof Refused) return error.isExpired ? "expired" : "refused";
+  return error instanceof KubeError && error.kind !== "cut" ? "unreachable" : "cut";
+}
+
+async function refusalOf(response: KubeResponse): Promise<Refused> {
+  let text = Buffer.alloc(0);
+  try {
+    for await (const chunk of response.body) {
+      text = Buffer.concat([text, chunk]);
+      if (text.length > MAX_STATUS_BYTES) break;
+    }
+  } catch {
+    // The status says enough.
+  }
+  response.cancel();
+  return new Refused(parse(text.toString()), response.status, response.retryAfterMs);
+}
+
+/** A body of status 200 that is something else: a Status, as a proxy or a half-started server sends. */
+function notTheList(body: unknown): Error {
+  if (isObject(body) && body["kind"] === "Status") return new Refused(body, 200);
+  return new MalformedBody(`neither a list nor events, but ${JSON.stringify(body)?.slice(0, SHOWN_CHARACTERS) ?? "nothing"}`);
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function resourceVersionOf(object: unknown): string | undefined {
+  const metadata = isObject(object) ? object["metadata"] : undefined;
+  const version = isObject(metadata) ? metadata["resourceVersion"] : undefined;
+  return Number.isNaN(versionOf(version)) ? undefined : (version as string);
+}
+
+function endsInitialEvents(object: unknown): boolean {
+  const metadata = isObject(object) ? object["metadata"] : undefined;
+  const annotations = isObject(metadata) ? metadata["annotations"] : undefined;
+  return isObject(annotations) && annotations[INITIAL_EVENTS_END] === "true";
+}
+
+interface Watchdog {
+  /** Aborts with the outer signal, and when nothing has been alive for too long. */
+  readonly signal: AbortSignal;
+  alive(): void;
+  hasStalled(): boolean;
+  stop(): void;
+}
+
+// Told of every chunk, so it only notes the time; one timer looks at it.
+function watchdog(clock: Clock, limitMs: number, outer: AbortSignal): Watchdog {
+  const inner = new AbortController();
+  const done = new AbortController();
+  const abort = (): void => inner.abort();
+  outer.addEventListener("abort", abort, { once: true });
+  if (outer.aborted) abort();
+  let aliveMs = clock.monotonic();
+  let isStalled = false;
+  void guard(); // delay() never rejects
+
+  async function guard(): Promise<void> {
+    for (;;) {
+      await clock.delay(aliveMs + limitMs - clock.monotonic(), done.signal);
+      if (done.signal.aborted) return;
+      if (clock.monotonic() - aliveMs < limitMs) continue;
+      isStalled = true;
+      return inner.abort();
+    }
+  }
+
+  return {
+    signal: inner.signal,
+    alive: () => void (aliveMs = clock.monotonic()),
+    hasStalled: () => isStalled,
+    stop() {
+      done.abort();
+      outer.removeEventListener("abort", abort);
+    },
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+const RANDOM_STEPS = 2 ** 32;
+
+function randomUnit(): number {
+  return randomInt(RANDOM_STEPS) / RANDOM_STEPS;
+}

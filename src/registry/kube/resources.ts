@@ -1,0 +1,67 @@
+// Which resources of the Kubernetes API are followed, and where they are: a table, cut to what the options ask for. A row
+// is one list and watch: a cluster-wide one, or one in each of a few namespaces, for which a namespaced Role is enough.
+
+import type { RegistryObject } from "../objects.ts";
+import { projectNamespace, projectPod, projectService, projectSlice, type Project } from "./projection.ts";
+
+export interface ResourceOptions {
+  /** Only these namespaces; all if absent. */
+  readonly namespaces?: readonly string[] | undefined;
+  /** A label selector for Services, for the server to evaluate. */
+  readonly serviceLabels?: string | undefined;
+  readonly endpoints: boolean;
+  readonly pods: "keep" | "drop";
+}
+
+/** One list and watch. */
+export interface Resource {
+  /** As RBAC and URLs call it, and as the metrics' label. */
+  readonly name: string;
+  readonly kind: RegistryObject["kind"];
+  /** The only namespace that is asked for. */
+  readonly namespace: string | undefined;
+  readonly path: string;
+  readonly query: Readonly<Record<string, string>>;
+  readonly project: Project;
+}
+
+/** Namespaces that are watched one by one; with more, the cluster is watched as a whole: each watch is a connection. */
+const MAX_SINGLE_NAMESPACES = 10;
+
+export function resourcesFor({ namespaces, serviceLabels, endpoints, pods }: ResourceOptions): Resource[] {
+  const listed = namespaces === undefined ? undefined : new Set(namespaces);
+  const places = listed === undefined || listed.size > MAX_SINGLE_NAMESPACES ? [undefined] : [...listed];
+  const labelSelector = serviceLabels === undefined ? {} : { labelSelector: serviceLabels };
+  const namespaced = (name: string, kind: RegistryObject["kind"], root: string, project: Project, query = {}): Resource[] =>
+    places.map((namespace) => ({
+      name,
+      kind,
+      namespace,
+      path: namespace === undefined ? `${root}/${name}` : `${root}/namespaces/${encodeURIComponent(namespace)}/${name}`,
+      query,
+      project: only(project, listed, ({ namespace: at }) => at),
+    }));
+  return [
+    {
+      name: "namespaces",
+      kind: "Namespace",
+      namespace: undefined,
+      path: "/api/v1/namespaces",
+      query: {},
+      project: only(projectNamespace, listed, ({ name }) => name),
+    },
+    ...namespaced("services", "Service", "/api/v1", projectService, labelSelector),
+    ...(endpoints ? namespaced("endpointslices", "EndpointSlice", "/apis/discovery.k8s.io/v1", projectSlice) : []),
+    ...(pods === "keep" ? namespaced("pods", "Pod", "/api/v1", projectPod) : []),
+  ];
+}
+
+// What is in other namespaces is not kept, whoever sends it.
+function only<T extends RegistryObject>(
+  project: Project<T>,
+  listed: ReadonlySet<string> | undefined,
+  placeOf: (metadata: { readonly namespace?: unknown; readonly name?: unknown }) => unknown,
+): Project<T> {
+  if (listed === undefined) return project;
+  return (raw) => (listed.has(placeOf((raw["metadata"] ?? {}) as object) as string) ? project(raw) : undefined);
+}

@@ -1,0 +1,145 @@
+// How the source fares: from what each resource has delivered, when it was last heard of and what keeps it, to the state of
+// the registry and to the log. An outage is one line a minute, and nothing that the registry holds is given up for it.
+
+import type { Clock } from "../../clock.ts";
+import type { Log } from "../../log.ts";
+import type { WritableRegistry } from "../registry.ts";
+import type { Problem } from "./reflector.ts";
+import type { Resource } from "./resources.ts";
+
+export interface SourceStateOptions {
+  readonly resources: readonly Resource[];
+  readonly registry: WritableRegistry;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** What is not heard of for so long is stale. Bookmarks come about each minute. */
+  readonly staleAfterMs: number;
+  /** Of the API server, for messages. */
+  readonly host: string;
+  /** Every resource has been listed once. */
+  readonly onSynced: () => void;
+}
+
+export interface SourceState {
+  /** All resources have been listed. */
+  readonly isListed: boolean;
+  /** Milliseconds since the server has last sent something of a resource (the longest of its namespaces); undefined before. */
+  ageMs(resource: string): number | undefined;
+  contact(resource: Resource): void;
+  listed(resource: Resource): void;
+  problem(resource: Resource, problem: Problem | undefined): void;
+  /** An object was left out. */
+  skipped(resource: Resource, what: string): void;
+  /** Looks at the ages until the signal aborts. */
+  watchAges(signal: AbortSignal): Promise<void>;
+}
+
+/** Between two lines about the same outage, or about objects that are left out. */
+const LOG_EVERY_MS = 60_000;
+/** How often ages are looked at. */
+const LOOK_MS = 1_000;
+
+export function createSourceState(options: SourceStateOptions): SourceState {
+  const { resources, registry, clock, log, staleAfterMs, host, onSynced } = options;
+  const contacts = new Map<Resource, number>();
+  const awaited = new Set(resources);
+  const problems = new Map<Resource, string>();
+  const startedMs = clock.monotonic();
+  const mayTellOutage = atMostEvery(LOG_EVERY_MS, clock);
+  const maySkip = atMostEvery(LOG_EVERY_MS, clock);
+  let outageSinceMs: number | undefined;
+  let hasTold = false;
+  let skippedSince = 0;
+
+  function lookAtAges(): void {
+    // What was never delivered is unknown, not stale.
+    const oldest = Math.min(...resources.map((each) => (awaited.has(each) ? Infinity : (contacts.get(each) ?? Infinity))));
+    const isStale = clock.monotonic() - oldest >= staleAfterMs;
+    if (registry.freshness === "snapshot" && awaited.size > 0) return;
+    registry.setFreshness(isStale ? "stale" : "current");
+  }
+
+  function tell(): void {
+    const now = clock.monotonic();
+    if (problems.size === 0) {
+      if (hasTold && outageSinceMs !== undefined)
+        log.info(`Kubernetes API at ${host}: works again after ${durationText(now - outageSinceMs)}`);
+      outageSinceMs = undefined;
+      hasTold = false;
+      return;
+    }
+    outageSinceMs ??= now;
+    if (!mayTellOutage()) return;
+    hasTold = true;
+    const lastMs = Math.max(...contacts.values(), Number.NEGATIVE_INFINITY);
+    const since = `${lastMs > startedMs ? "last heard of" : "nothing heard for"} ${durationText(now - Math.max(lastMs, startedMs))}`;
+    const then = registry.synced ? "answering with what is known" : "waiting for it";
+    log.warning(`Kubernetes API at ${host}: ${textOf(problems)}; ${since}${lastMs > startedMs ? " ago" : ""}, ${then}`);
+  }
+
+  return {
+    get isListed() {
+      return awaited.size === 0;
+    },
+    ageMs(name) {
+      const times = resources.filter((each) => each.name === name).map((each) => contacts.get(each) ?? Number.NaN);
+      const oldest = Math.min(...times);
+      return Number.isFinite(oldest) ? clock.monotonic() - oldest : undefined;
+    },
+    contact(resource) {
+      contacts.set(resource, clock.monotonic());
+      if (registry.freshness === "stale") lookAtAges();
+    },
+    listed(resource) {
+      if (!awaited.delete(resource)) return;
+      if (![...awaited].some(({ kind }) => kind === resource.kind)) registry.markKnown(resource.kind);
+      if (awaited.size > 0) return;
+      lookAtAges();
+      onSynced();
+    },
+    problem(resource, problem) {
+      if (problems.get(resource) === problem?.text && problem === undefined) return;
+      if (problem === undefined) problems.delete(resource);
+      else problems.set(resource, problem.text);
+      registry.setProblem(problems.size === 0 ? undefined : textOf(problems));
+      tell();
+    },
+    skipped({ name }, what) {
+      skippedSince++;
+      if (!maySkip()) return;
+      const others = skippedSince > 1 ? ` (and ${skippedSince - 1} more since the last line)` : "";
+      log.warning(`${name}: an object is left out: ${what}${others}`);
+      skippedSince = 0;
+    },
+    async watchAges(signal) {
+      while (!signal.aborted) {
+        await clock.delay(LOOK_MS, signal);
+        if (!signal.aborted) lookAtAges();
+      }
+    },
+  };
+}
+
+// `services, endpointslices: connection refused by 10.96.0.1:443; pods: 403 Forbidden`
+function textOf(problems: ReadonlyMap<Resource, string>): string {
+  const byText = new Map<string, Set<string>>();
+  for (const [{ name, namespace }, text] of problems) {
+    const place = namespace === undefined ? name : `${name} in ${namespace}`;
+    byText.set(text, (byText.get(text) ?? new Set()).add(place));
+  }
+  return [...byText].map(([text, places]) => `${[...places].join(", ")}: ${text}`).join("; ");
+}
+
+function atMostEvery(ms: number, clock: Clock): () => boolean {
+  let last = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (clock.monotonic() - last < ms) return false;
+    last = clock.monotonic();
+    return true;
+  };
+}
+
+function durationText(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return seconds < 120 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+}
