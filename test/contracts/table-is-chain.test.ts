@@ -14,6 +14,7 @@ import { readQuestion, Verdicts } from "../../src/dns/question.ts";
 import { RRTypes } from "../../src/dns/records.ts";
 import { silentLog } from "../../src/log.ts";
 import type { Change } from "../../src/registry/objects.ts";
+import { createRegistry, type WritableRegistry } from "../../src/registry/registry.ts";
 import { createServer, type Server } from "../../src/server.ts";
 import { namespace, pod, service, slice } from "../../src/testing.ts";
 import { query } from "../helpers/dns-client.ts";
@@ -136,6 +137,16 @@ const otherChange = fc.oneof(
 
 const changes = fc.array(fc.oneof(serviceChange, sliceChange, otherChange), { maxLength: 25 });
 
+const batchWithFreshness = fc.record({
+  batch: changes,
+  freshness: fc.constantFrom("current" as const, "stale" as const, "snapshot" as const),
+});
+
+const KINDS = ["Service", "EndpointSlice", "Namespace"] as const;
+const batchWithState = fc
+  .record({ change: batchWithFreshness, known: fc.oneof(fc.constant(KINDS), fc.subarray([...KINDS])) })
+  .map(({ change, known }) => ({ ...change, known }));
+
 const qname = fc.oneof(
   fc.tuple(names, namespaces).map(([name, ns]) => `${name}.${ns}.svc.cluster.local`),
   fc
@@ -179,18 +190,23 @@ const question = fc.record({
   transport: fc.constantFrom("udp", "tcp"),
 });
 
+const questions = fc.array(question, { minLength: 30, maxLength: 60 });
+
 describe("table ≡ chain", () => {
   for (const [title, corefile] of Object.entries(COREFILES)) {
     it(title, async function () {
       this.timeout(60_000);
       await fc.assert(
-        fc.asyncProperty(changes, changes, fc.array(question, { minLength: 30, maxLength: 60 }), async (first, later, questions) => {
+        fc.asyncProperty(batchWithFreshness, batchWithFreshness, questions, async (first, later, asking) => {
           const [on, off] = await Promise.all([start(corefile, "on"), start(corefile, "off")]);
           try {
-            for (const batch of [first, later]) {
-              for (const server of [on, off]) server.registry.apply(...batch);
+            for (const { batch, freshness } of [first, later]) {
+              for (const { registry } of [on, off]) {
+                registry.apply(...batch);
+                (registry as WritableRegistry).setFreshness(freshness);
+              }
               await on.settled();
-              for (const asked of questions) {
+              for (const asked of asking) {
                 const [table, chain] = await Promise.all([on, off].map((server) => ask(server, asked)));
                 const hex = (answer: Uint8Array | undefined): string => comparable(answer, corefile.includes("nearest"));
                 expect(hex(table), `${asked.name} ${asked.type} ${asked.transport} ${asked.udpSize}`).to.equal(hex(chain));
@@ -211,42 +227,45 @@ describe("table ≡ chain, read as a thread does", () => {
     this.timeout(60_000);
     let hits = 0;
     await fc.assert(
-      fc.asyncProperty(
-        fc.array(changes, { minLength: 1, maxLength: 4 }),
-        fc.array(question, { minLength: 30, maxLength: 60 }),
-        async (batches, asked) => {
-          const { registry, instance } = await serving("kubernetes cluster.local 10.in-addr.arpa {\n pods insecure\n reasons fixed\n}", []);
-          const table = new TableWriter();
-          const instances = [{ name: "kubernetes", instance }];
-          const compiler = createCompiler(table, [{ zone: parseName("."), udpSize: 1232, instances }], (error) =>
-            expect.fail(String(error)),
-          );
-          compiler.start();
-          const shared = table.attach();
-          const reader = openTable(shared);
-          for (const batch of batches) {
-            registry.apply(...batch);
-            await compiler.idle();
-            reader.enter();
-            for (const { name, type, udpSize, transport } of asked) {
-              const options = { name, type: type as "A", ...(udpSize !== undefined && { edns: { udpSize } }) };
-              const io = exchangeOf(query(options), transport as "udp");
-              if (readQuestion(io) !== Verdicts.OK || reader.answer(io, hit) !== Outcomes.HIT) continue;
-              hits++;
-              const sent = Buffer.from(io.out.subarray(0, hit.length)).toString("hex");
-              const asks = queryOf(options, { transport: transport as "udp" });
-              const reply = await instance.handle?.(asks, UNHANDLED);
-              if (reply === undefined || reply === DROP) throw new Error("no reply");
-              const maxBytes = replyLimit(transport as "udp", udpSize ?? 0, 1232);
-              const length = encodeReply(chainOut, asks, reply, { maxBytes, udpSize: 1232 });
-              expect(sent, `${name} ${type} ${transport} ${udpSize}`).to.equal(Buffer.from(chainOut.subarray(0, length)).toString("hex"));
-            }
-            reader.leave();
+      fc.asyncProperty(fc.array(batchWithState, { minLength: 1, maxLength: 4 }), questions, async (batches, asked) => {
+        const registry = createRegistry({ sources: ["api"] });
+        const { instance } = await serving("kubernetes cluster.local 10.in-addr.arpa {\n pods insecure\n reasons fixed\n}", [], {
+          host: { registry: () => registry },
+        });
+        const table = new TableWriter();
+        const instances = [{ name: "kubernetes", instance }];
+        const compiler = createCompiler(table, [{ zone: parseName("."), udpSize: 1232, instances }], (error) => expect.fail(String(error)));
+        compiler.start();
+        const shared = table.attach();
+        const reader = openTable(shared);
+        for (const { batch, freshness, known } of batches) {
+          registry.apply(...batch);
+          registry.setFreshness(freshness);
+          for (const kind of known) registry.markKnown(kind);
+          await compiler.idle();
+          reader.enter();
+          for (const { name, type, udpSize, transport } of asked) {
+            const options = { name, type: type as "A", ...(udpSize !== undefined && { edns: { udpSize } }) };
+            const io = exchangeOf(query(options), transport as "udp");
+            if (readQuestion(io) !== Verdicts.OK || reader.answer(io, hit) !== Outcomes.HIT) continue;
+            hits++;
+            expect(
+              instance.zones?.every((zone) => zone.ready),
+              "all is known",
+            ).to.equal(true);
+            const sent = Buffer.from(io.out.subarray(0, hit.length)).toString("hex");
+            const asks = queryOf(options, { transport: transport as "udp" });
+            const reply = await instance.handle?.(asks, UNHANDLED);
+            if (reply === undefined || reply === DROP) throw new Error("no reply");
+            const maxBytes = replyLimit(transport as "udp", udpSize ?? 0, 1232);
+            const length = encodeReply(chainOut, asks, reply, { maxBytes, udpSize: 1232 });
+            expect(sent, `${name} ${type} ${transport} ${udpSize}`).to.equal(Buffer.from(chainOut.subarray(0, length)).toString("hex"));
           }
-          compiler.stop();
-          table.detach(shared);
-        },
-      ),
+          reader.leave();
+        }
+        compiler.stop();
+        table.detach(shared);
+      }),
       { numRuns: 50 },
     );
     expect(hits).to.be.above(500);
