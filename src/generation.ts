@@ -2,15 +2,20 @@
 // server.ts makes one at start and another at each reload, and ends the one before when nothing asks it any more.
 
 import { createGroups, type Group } from "./answering.ts";
-import type { Finding } from "./errors.ts";
-import { createServerMetrics, type Metrics } from "./metrics.ts";
-import { instancesOf, setUp, type Setup, type SetupOptions } from "./setup.ts";
+import { acceptFragments, isImportStrict, type AcceptedFragments } from "./config/fragments.ts";
+import { FindingsError, type Finding } from "./errors.ts";
+import { createServerMetrics, type Metrics, type MetricsScope } from "./metrics.ts";
+import type { Configuration } from "./plugin.ts";
+import { instancesOf, readCorefile, setUp, type Setup, type SetupOptions } from "./setup.ts";
 import type { Lease, Sources } from "./sources.ts";
 import { readVersion } from "./version.ts";
 
-export interface GenerationOptions extends Omit<SetupOptions, "sources"> {
+export interface GenerationOptions extends Omit<SetupOptions, "sources" | "configuration" | "replaced"> {
   readonly sources: Sources;
   readonly metrics: Metrics;
+  readonly configuration: Omit<Configuration, "digest">;
+  /** Texts of imported fragments that were good before, by path. */
+  readonly lastGood: ReadonlyMap<string, string>;
   /** Told of what plugins find wrong once they are set up. */
   readonly report: (finding: Finding) => void;
   /** `off` leaves the answer tables empty. */
@@ -19,6 +24,10 @@ export interface GenerationOptions extends Omit<SetupOptions, "sources"> {
 
 export interface Generation {
   readonly setup: Setup;
+  /** Warnings, and errors in fragments that it does without. */
+  readonly findings: readonly Finding[];
+  /** The next generation's `lastGood`. */
+  readonly goodFragments: ReadonlyMap<string, string>;
   readonly groups: readonly Group[];
   readonly lease: Lease;
   /** UDP threads that its blocks ask for. */
@@ -36,21 +45,19 @@ export interface Generation {
 /** Rejects with FindingsError, and holds nothing, if the Corefile can't be served. */
 export async function createGeneration(options: GenerationOptions): Promise<Generation> {
   const { log, report } = options;
-  const lease = options.sources.lease();
-  const metrics = options.metrics.scope();
-  let setup: Setup;
-  try {
-    setup = await setUp({ ...options, sources: lease, metrics });
-  } catch (error) {
-    metrics.close();
-    await lease.end();
-    throw error;
-  }
+  const { setup, lease, metrics, accepted } = await setUpFragments(options);
   setup.onFinding = report;
   const groups = createGroups(setup, metrics, createServerMetrics(metrics, { version: readVersion(), revision: "" }), log);
+  const failed = metrics.gauge(
+    "ndots_import_failed",
+    "A metric with a constant '1' value for each imported file that is bad, labeled by what is served of it.",
+  );
+  for (const [file, served] of accepted.failed) failed.set(1, { file, served });
   const instances = instancesOf(setup.blocks);
   return {
     setup,
+    findings: accepted.findings,
+    goodFragments: accepted.good,
     groups,
     lease,
     threads: Math.max(1, ...instances.map((instance) => instance.threads ?? 1)),
@@ -65,9 +72,48 @@ export async function createGeneration(options: GenerationOptions): Promise<Gene
     },
     async end() {
       for (const { compiler } of groups) compiler.stop();
-      await lease.end();
-      for (const instance of instances) await instance.stop?.();
-      metrics.close();
+      await release({ setup, lease, metrics });
     },
   };
+}
+
+/** A configuration that is set up and holds its share of what the server has. */
+interface Attempt {
+  readonly setup: Setup;
+  readonly lease: Lease;
+  readonly metrics: MetricsScope;
+}
+
+async function release({ setup, lease, metrics }: Attempt): Promise<void> {
+  await lease.end();
+  for (const instance of instancesOf(setup.blocks)) await instance.stop?.();
+  metrics.close();
+}
+
+// Sets up what can be served: a fragment that is bad holds up nobody, unless `import_strict` says so.
+async function setUpFragments(options: GenerationOptions): Promise<Attempt & { readonly accepted: AcceptedFragments }> {
+  const corefile = readCorefile(options);
+  const configuration: Configuration = { digest: corefile.digest, ...options.configuration };
+  let good: Attempt | undefined;
+  const accepted = await acceptFragments({
+    globbed: isImportStrict(corefile) ? new Map() : corefile.globbed,
+    lastGood: options.lastGood,
+    async trial(replaced) {
+      const lease = options.sources.lease();
+      const metrics = options.metrics.scope();
+      try {
+        const setup = await setUp({ ...options, configuration, replaced, sources: lease, metrics });
+        if (good !== undefined) await release(good);
+        good = { setup, lease, metrics };
+        return setup.findings;
+      } catch (error) {
+        metrics.close();
+        await lease.end();
+        if (error instanceof FindingsError) return error.findings;
+        throw error;
+      }
+    },
+  });
+  if (good === undefined || !accepted.ok) throw new FindingsError("NDOTS_ERR_CONFIG", accepted.findings);
+  return { ...good, accepted };
 }

@@ -18,7 +18,7 @@ import { createMetrics } from "./metrics.ts";
 import type { Plugin } from "./plugin.ts";
 import { plugins } from "./plugins/index.ts";
 import type { Registry } from "./registry/registry.ts";
-import { instancesOf, newLife, NOT_RUNNING, readDigest, setUp, type ReadyBlock, type SetupOptions } from "./setup.ts";
+import { instancesOf, newLife, NOT_RUNNING, readCorefile, setUp, type ReadyBlock, type SetupOptions } from "./setup.ts";
 import { createSources } from "./sources.ts";
 
 export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | "port" | "address" | "embedded" | "env"> {
@@ -102,12 +102,12 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const plan = { ...options, plugins: withOwn(options.plugins), metrics, sources, life };
   let reloading: Promise<void> = Promise.resolve();
   const configuration = {
-    read: () => readDigest({ ...options, corefile: latest() }),
+    read: () => readCorefile({ ...options, corefile: latest() }).digest,
     reload,
   };
 
-  let current = await createGeneration({ ...plan, configuration, report: (finding) => report(finding) });
-  for (const finding of current.setup.findings) log.warning(formatFinding(finding));
+  let current = await createGeneration({ ...plan, configuration, lastGood: new Map(), report: (finding) => report(finding) });
+  for (const finding of current.findings) tell(log, finding);
   const listening = await createListening({ path: options.listeners ?? "portable", threads: current.threads, log, metrics });
   life.standingStill = listening.standingStill;
   try {
@@ -126,7 +126,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     await close();
     throw error;
   }
-  const findings = [...current.setup.findings, ...foundAtStart];
+  const findings = [...current.findings, ...foundAtStart];
   report = (finding) => tell(log, finding);
 
   let stopped: Promise<void> | undefined;
@@ -173,14 +173,29 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 
   // One after the other: each starts from what the one before has left.
   function reload(): Promise<void> {
-    const reloaded = reloading.then(replace);
+    const reloaded = reloading.then(async () => {
+      log.info("Reloading");
+      try {
+        await replace();
+      } catch (error) {
+        log.error(`Restart failed: ${error instanceof Error ? error.message.replaceAll("\n", "; ") : String(error)}`);
+        throw error;
+      }
+      log.info("Reloading complete");
+    });
     reloading = reloaded.catch(() => undefined); // the caller's
     return reloaded;
   }
 
   async function replace(): Promise<void> {
     if (life.stopping) throw new NdotsError("NDOTS_ERR_CLOSED", "reload() of a server that stops");
-    const next = await createGeneration({ ...plan, corefile: latest(), configuration, report: (finding) => report(finding) });
+    const next = await createGeneration({
+      ...plan,
+      corefile: latest(),
+      configuration,
+      lastGood: current.goodFragments,
+      report: (finding) => report(finding),
+    });
     const undo: (() => Promise<void>)[] = [() => next.end()];
     try {
       await next.lease.run(stopping.signal);
@@ -197,7 +212,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       life.addresses = sockets.addresses;
       await next.start();
       undo.length = 0;
-      for (const finding of next.setup.findings) log.warning(formatFinding(finding));
+      for (const finding of next.findings) tell(log, finding);
       current = next;
       await Promise.all([sockets.commit(GRACE_MS), routes.commit()]);
       await before.end();

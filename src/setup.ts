@@ -2,7 +2,8 @@
 // a socket. server.ts starts the result; `ndots check` only looks at the findings.
 
 import { readBlocks, type PlannedBlock } from "./config/blocks.ts";
-import { diskFiles, parseCorefile } from "./config/corefile.ts";
+import { diskFiles, parseCorefile, type Corefile } from "./config/corefile.ts";
+import type { ReplacedFragments } from "./config/imports.ts";
 import { checkOverlaps, portOf } from "./config/server-keys.ts";
 import type { NamedInstance } from "./chain.ts";
 import { FindingsError, type Finding } from "./errors.ts";
@@ -30,8 +31,9 @@ export interface SetupOptions {
   readonly metrics: Metrics;
   readonly sources: Lease;
   readonly life: Life;
-  /** What `reload` is offered of the Corefile, but for the digest that is worked out here. */
-  readonly configuration: Omit<Configuration, "digest">;
+  readonly configuration: Configuration;
+  /** What stands in the place of files that the Corefile imports by a pattern. */
+  readonly replaced?: ReplacedFragments;
 }
 
 /** One server block of the Corefile with its plugins, in execution order. */
@@ -60,14 +62,12 @@ export function newLife(): Life {
 /** For whoever only looks at a configuration. */
 export const NOT_RUNNING: Pick<SetupOptions, "life" | "configuration"> = {
   life: newLife(),
-  configuration: { read: () => "", reload: () => Promise.resolve() },
+  configuration: { digest: "", read: () => "", reload: () => Promise.resolve() },
 };
 
 /** A configuration that can be started. */
 export interface Setup {
   readonly blocks: readonly ReadyBlock[];
-  /** SHA-512 of the Corefile and all that it imports, in hex. */
-  readonly digest: string;
   readonly routes: readonly HttpRoute[];
   /** Warnings of the configuration, then what plugins find wrong until `onFinding` is replaced. */
   readonly findings: readonly Finding[];
@@ -76,7 +76,7 @@ export interface Setup {
 
 /** Reads a Corefile and sets up its plugins. Rejects with FindingsError, holding every finding, if it can't be served. */
 export async function setUp(options: SetupOptions): Promise<Setup> {
-  const parsed = parseCorefile({ file: options.file, text: options.corefile, env: options.env, files: diskFiles });
+  const parsed = readCorefile(options);
   const planned = readBlocks(parsed, options.plugins);
   const findings: Finding[] = [...parsed.findings, ...planned.findings];
   refuseErrors(findings);
@@ -84,12 +84,17 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
   const { life, sources } = options;
   const blocks: ReadyBlock[] = [];
   const routes: HttpRoute[] = [];
-  const { digest } = parsed;
-  const setup: Setup = { blocks, digest, routes, findings, onFinding: (finding) => void findings.push(finding) };
-  for (const plan of planned.blocks) blocks.push(await setUpBlock(plan));
-  findings.push(...checkOverlaps(planned.blocks, options.port, (plan) => boundAddresses(blocks, plan)));
-  refuseErrors(findings);
-  return setup;
+  const setup: Setup = { blocks, routes, findings, onFinding: (finding) => void findings.push(finding) };
+  const made: Instance[] = [];
+  try {
+    for (const plan of planned.blocks) blocks.push(await setUpBlock(plan));
+    findings.push(...checkOverlaps(planned.blocks, options.port, (plan) => boundAddresses(blocks, plan)));
+    refuseErrors(findings);
+    return setup;
+  } catch (error) {
+    for (const instance of made) await instance.stop?.(); // they may follow a registry that stays
+    throw error;
+  }
 
   async function setUpBlock(plan: PlannedBlock): Promise<ReadyBlock> {
     const instances: NamedInstance[] = [];
@@ -105,7 +110,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         embedded: options.embedded,
         env: options.env,
         registry: (source) => sources.of(name, source),
-        configuration: { digest, ...options.configuration },
+        configuration: options.configuration,
         instance: (sibling) => instances.find((other) => other.name === sibling)?.instance,
         http: (route) => void routes.push(route),
         notReady: () => notReady(blocks),
@@ -121,15 +126,22 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         },
         report: (finding) => setup.onFinding(finding),
       };
-      instances.push({ name, instance: await plugin.setup(pluginOptions, host, at) });
+      const instance = await plugin.setup(pluginOptions, host, at);
+      made.push(instance);
+      instances.push({ name, instance });
     }
     return { plan, instances, listen: listenAddresses(plan, instances, options), traffic };
   }
 }
 
-/** The digest of a Corefile with what it imports now. */
-export function readDigest({ file, corefile, env }: Pick<SetupOptions, "file" | "corefile" | "env">): string {
-  return parseCorefile({ file, text: corefile, env, files: diskFiles }).digest;
+/** The Corefile with what it imports now. */
+export function readCorefile({
+  file,
+  corefile,
+  env,
+  replaced = new Map(),
+}: Pick<SetupOptions, "file" | "corefile" | "env" | "replaced">): Corefile {
+  return parseCorefile({ file, text: corefile, env, files: diskFiles, replaced });
 }
 
 function refuseErrors(findings: readonly Finding[]): void {

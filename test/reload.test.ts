@@ -1,8 +1,11 @@
 // A reload through the library: what stays, what changes, and what a Corefile that can't be served leaves as it was.
 
 import { expect } from "chai";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { FindingsError, startServer, type RunningServer } from "../src/index.ts";
-import { definePlugin, directive, type Host, type Plugin } from "../src/plugin.ts";
+import { definePlugin, directive, emptyReply, isWithin, parseName, Rcodes, type Host, type Plugin } from "../src/plugin.ts";
 import type { Source } from "../src/registry/registry.ts";
 import { service } from "../src/testing.ts";
 
@@ -150,5 +153,65 @@ function plugin(name: string, setup: (word: string, host: Host) => object): Plug
     name,
     syntax: directive({ args: { usage: "WORD", read: (tokens) => tokens[0]?.text ?? "" } }),
     setup: ({ args }, host) => setup(args, host),
+  });
+}
+
+describe("imported fragments", () => {
+  let folder = "";
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "ndots-fragments-"));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const fragment = (name: string, text: string): void => writeFileSync(join(folder, name), text);
+  const start = (main: string): Promise<RunningServer> =>
+    startServer({ corefile: main, file: join(folder, "Corefile"), plugins: [answering("first"), answering("second")] });
+  const answers = async (dns: RunningServer, name: string): Promise<string> => (await dns.query(name)).rcode;
+  const MAIN = ". {\n  import *.override\n}\nimport *.server\n";
+
+  it("one team's bad file holds up nobody at the start, and is told as an error", async () => {
+    fragment("a.override", "nonsense\n");
+    fragment("b.override", "second\n");
+    await using dns = await start(MAIN);
+    expect(await answers(dns, "second.example.org.")).to.equal("NXDOMAIN");
+    expect(dns.findings.map(({ severity, file }) => `${severity} ${file}`)).to.include(`error ${join(folder, "a.override")}`);
+  });
+
+  it("the last good version of a file that has become bad goes on, and its next good one is used", async () => {
+    fragment("a.override", "first\n");
+    await using dns = await start(MAIN);
+    fragment("a.override", "first {\n");
+    fragment("b.override", "second\n");
+    await dns.reload();
+    expect(await answers(dns, "first.example.org."), "last good").to.equal("NXDOMAIN");
+    expect(await answers(dns, "second.example.org.")).to.equal("NXDOMAIN");
+    fragment("a.override", "\n");
+    await dns.reload();
+    expect(await answers(dns, "first.example.org.")).to.equal("REFUSED");
+  });
+
+  it("a zone that is served already is the fault of the file that serves it again", async () => {
+    fragment("a.server", "example.org {\n  first\n}\n");
+    fragment("b.server", "example.org {\n  second\n}\n");
+    await using dns = await start(MAIN);
+    expect(await answers(dns, "first.example.org.")).to.equal("NXDOMAIN");
+    expect(dns.findings.filter(({ severity }) => severity === "error").map(({ file }) => file)).to.deep.equal([join(folder, "b.server")]);
+  });
+
+  it("with import_strict a bad file refuses the whole", async () => {
+    fragment("a.override", "nonsense\n");
+    const error: unknown = await start(". {\n  import *.override\n  reload {\n    import_strict\n  }\n}\n").catch((why: unknown) => why);
+    expect(error).to.be.instanceOf(FindingsError);
+    expect(String(error)).to.contain("a.override:1");
+  });
+});
+
+// `NAME` answers NXDOMAIN for names below NAME.example.org.
+function answering(name: string): Plugin<unknown> {
+  const suffix = parseName(`${name}.example.org.`);
+  return definePlugin({
+    name,
+    syntax: directive(),
+    setup: () => ({ handle: (query, next) => (isWithin(query.qname, suffix) ? emptyReply(Rcodes.NXDOMAIN, name) : next(query)) }),
   });
 }
