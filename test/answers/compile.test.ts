@@ -4,6 +4,7 @@ import { expect } from "chai";
 import { createCompiler, type ServedZone } from "../../src/answers/compile.ts";
 import { createHit, Outcomes } from "../../src/answers/answer-table.ts";
 import { TableWriter } from "../../src/answers/table.ts";
+import { decodeMessage } from "../../src/dns/decode.ts";
 import { createZone } from "../../src/dns/map-zone.ts";
 import { parseName, type Name } from "../../src/dns/name.ts";
 import { readQuestion } from "../../src/dns/question.ts";
@@ -24,6 +25,14 @@ function outcome(table: TableWriter, name: string): string {
   readQuestion(io);
   const hit = createHit();
   return table.reader.answer(io, hit) === Outcomes.HIT ? `hit ${hit.rcode}` : "chain";
+}
+
+function edeOf(table: TableWriter, name: string): unknown {
+  const io = exchangeOf(query({ name, edns: {} }));
+  readQuestion(io);
+  const hit = createHit();
+  expect(table.reader.answer(io, hit)).to.equal(Outcomes.HIT);
+  return decodeMessage(io.out.slice(0, hit.length))?.edns?.ede;
 }
 
 // A zone whose names are told to change by the test.
@@ -98,6 +107,61 @@ describe("compiler", () => {
     expect([taken, outcome(table, "n0.example.org"), outcome(table, "x.example.org")]).to.deep.equal([0, "chain", "chain"]);
     await compiler.idle();
     expect(["n0", "n4999", "x"].map((n) => outcome(table, `${n}.example.org`))).to.deep.equal(["hit 0", "hit 0", "hit 3"]);
+    compiler.stop();
+  });
+
+  it("denies no name of a zone that is not ready in the name of another zone above it", async () => {
+    const table = new TableWriter();
+    const { zone: inner, tell } = changing(record(0, "192.0.2.1"));
+    const unready: Zone = { ...inner, ready: false };
+    const outer = createZone({
+      apex: parseName("org"),
+      records: parseRecordSets("org. 30 IN SOA ns.org. host.org. 1 7200 1800 86400 30\n"),
+    });
+    const instances = [unready, outer].map((zone, n) => ({ name: `zone-${n}`, instance: { transparent: true, zones: [zone] } as const }));
+    const compiler = createCompiler(table, [served(unready, { instances })], fail);
+    compiler.start();
+    tell(names(1));
+    await compiler.idle();
+    expect(["n0.example.org", "x.example.org", "example.org", "x.org"].map((name) => outcome(table, name))).to.deep.equal([
+      "chain",
+      "chain",
+      "chain",
+      "hit 3",
+    ]);
+    compiler.stop();
+  });
+
+  it("says that a zone is old from the moment when it tells so, without compiling a name", async () => {
+    const table = new TableWriter();
+    const { zone: whole, tell } = changing(record(0, "192.0.2.1"));
+    let [staleness, asked]: [string | undefined, number] = [undefined, 0];
+    const zone: Zone = {
+      ...whole,
+      get staleness() {
+        return staleness;
+      },
+      node(name) {
+        asked++;
+        return whole.node(name);
+      },
+    };
+    const compiler = createCompiler(table, [served(zone)], fail);
+    compiler.start();
+    await compiler.idle();
+    const before = asked;
+    const edes = (): unknown[] => ["n0", "x"].map((n) => edeOf(table, `${n}.example.org`));
+    expect(edes()).to.deep.equal([undefined, undefined]);
+    staleness = "it is old";
+    tell([]);
+    expect(edes()).to.deep.equal([
+      { code: 3, text: "it is old" },
+      { code: 3, text: "it is old" },
+    ]);
+    staleness = undefined;
+    tell([]);
+    expect(edes()).to.deep.equal([undefined, undefined]);
+    expect(asked).to.equal(before);
     compiler.stop();
   });
 

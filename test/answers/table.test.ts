@@ -15,6 +15,7 @@ import { parseName } from "../../src/dns/name.ts";
 import { query } from "../helpers/dns-client.ts";
 
 const TYPE_A = 1;
+const encoder = createEncoder();
 
 function compiled(body: Uint8Array, rotateCount = 0): CompiledName {
   return {
@@ -141,9 +142,87 @@ describe("answer table", () => {
   });
 });
 
+describe("answer table: a zone that may be old", () => {
+  const STALE = { code: 3, text: "it is old" };
+  const APEX = parseName("example.org");
+  const soa = parseRecordSets("example.org. 30 IN SOA ns.example.org. host.example.org. 1 7200 1800 86400 30")[0];
+
+  function table(staleness: string): TableWriter {
+    const writer = newTable();
+    if (soa === undefined) throw new Error("no SOA");
+    const zone = { apex: APEX, ...encoder.soa(APEX, soa), complete: true, namesNearest: false, udpSize: 1232 };
+    writer.setZone(0, { ...zone, staleness });
+    writer.put(APEX, { ...compiled(new Uint8Array(0)), answers: [], reasonBelow: "no such name" });
+    writer.put(parseName("web.example.org"), { ...compiled(new Uint8Array(0)), answers: [encoded("web.example.org. 30 A 192.0.2.1")] });
+    return writer;
+  }
+
+  function edeOf(writer: TableWriter, name: string, edns: { readonly udpSize?: number } | undefined = {}): unknown {
+    const io = exchangeOf(query({ name, edns }));
+    readQuestion(io);
+    io.receivedAtMs = 1_000_000;
+    const hit = createHit();
+    expect(writer.reader.answer(io, hit)).to.equal(Outcomes.HIT);
+    return decodeMessage(io.out.slice(0, hit.length))?.edns?.ede;
+  }
+
+  it("tells it with every answer to a client that understands it, in the place of other reasons", () => {
+    expect(edeOf(table(""), "web.example.org")).to.equal(undefined);
+    expect(edeOf(table(""), "nosuch.example.org")).to.deep.equal({ code: 0, text: "no such name" });
+    expect(edeOf(table("it is old"), "web.example.org")).to.deep.equal(STALE);
+    expect(edeOf(table("it is old"), "nosuch.example.org")).to.deep.equal(STALE);
+    expect(edeOf(table("no such name"), "nosuch.example.org"), "the same text has another code").to.deep.equal({
+      code: 3,
+      text: "no such name",
+    });
+    expect(decodedWithoutEdns(table("it is old"), "web.example.org")).to.equal(undefined);
+  });
+
+  it("keeps the size of UDP answers", () => {
+    const writer = table("it is old");
+    const io = exchangeOf(query({ name: "web.example.org", edns: {} }));
+    readQuestion(io);
+    const hit = createHit();
+    writer.reader.answer(io, hit);
+    expect(decodeMessage(io.out.slice(0, hit.length))?.edns?.udpSize).to.equal(1232);
+  });
+
+  it("is not said of what was remembered of others", () => {
+    const writer = table("it is old");
+    const kept = { storedAt: 1000, deadline: 1030, rcode: Rcodes.NOERROR, authoritative: false, recursionAvailable: true };
+    const answer = { ...encoded("www.example.net. 30 A 192.0.2.1"), kept };
+    writer.remember(parseName("www.example.net"), answer, { zone: 0, block: 0 });
+    expect(edeOf(writer, "www.example.net")).to.equal(undefined);
+  });
+
+  it("255 reasons are told; no further one is, nor another in its place", () => {
+    const writer = newTable();
+    for (let n = 0; n < 300; n++) writer.put(parseName(`n${n}.example.org`), { ...compiled(new Uint8Array(0)), reason: `reason ${n}` });
+    const zone = { apex: APEX, soa: undefined, soaPointers: [], soaLabels: [], complete: true, namesNearest: false, udpSize: 1232 };
+    writer.setZone(0, { ...zone, staleness: "too many" });
+    expect(bodyOf(writer, "n0.example.org")).to.deep.equal(new Uint8Array(0));
+    expect(edeOf(writer, "n0.example.org")).to.equal(undefined);
+  });
+
+  function encoded(records: string): CompiledAnswer {
+    const answer = parseRecordSets(records);
+    const [first] = answer;
+    const given = first && encoder.answer(first.owner, first.type, { ...emptyReply(Rcodes.NOERROR, ""), answer }, new Set());
+    if (given === undefined) throw new Error("not encoded");
+    return given;
+  }
+
+  function decodedWithoutEdns(writer: TableWriter, name: string): unknown {
+    const io = exchangeOf(query({ name }));
+    readQuestion(io);
+    const hit = createHit();
+    expect(writer.reader.answer(io, hit)).to.equal(Outcomes.HIT);
+    return decodeMessage(io.out.slice(0, hit.length))?.edns;
+  }
+});
+
 describe("answer table: remembered answers", () => {
   const NAME = parseName("www.example.net");
-  const encoder = createEncoder();
 
   function remembered(records: string, kept: Partial<Kept> = {}): CompiledAnswer {
     const answer = parseRecordSets(records);
