@@ -41,7 +41,9 @@ const HASH = "sha256";
 const NEWLINE = 0x0a;
 /** The checksum in hex and a newline. */
 const CHECKSUM_BYTES = 65;
-const MAX_HEAD_BYTES = 4096;
+/** An identity names each list that was asked for: some 150 bytes, and what the user selects by. */
+const MAX_HEAD_BYTES = 64 * 1024;
+const SHOWN_CHARACTERS = 80;
 /** Read, or written, at once: some 2 ms of JSON between two turns of the event loop. */
 const PIECE_BYTES = 32 * 1024;
 /** Between two snapshots. */
@@ -126,7 +128,8 @@ async function verify(
   const { size } = await handle.stat();
   const { head, start } = await readHead(handle);
   if (head.snapshot !== VERSION) throw new Unusable(`its format is version ${head.snapshot}, not ${VERSION}`);
-  if (head.identity !== identity) throw new Unusable(`it is of another cluster, or of another part of it (${head.identity})`);
+  if (head.identity !== identity)
+    throw new Unusable(`it is of another cluster, or of another part of it (${head.identity.slice(0, SHOWN_CHARACTERS)})`);
   const ageMs = clock.now() - head.savedAtMs;
   if (!(ageMs <= maxAgeMs)) throw new Unusable(`it is ${ageText(ageMs)} old, more than ${ageText(maxAgeMs)}`);
   if (ageMs < -maxAgeMs) throw new Unusable(`its time stamp is ${ageText(-ageMs)} ahead of this machine's clock`);
@@ -167,7 +170,8 @@ async function* readChanges(handle: FileHandle, start: number, end: number): Asy
 // What the checksum vouches for was written by this file's other half: only its outline is looked at.
 function readChange(line: string): Change {
   const { verb, object } = (parse(line) ?? {}) as Partial<Change>;
-  if (object === undefined || (verb !== "upsert" && verb !== "delete")) throw new Unusable(`a line is no change: ${line.slice(0, 80)}`);
+  if (object === undefined || (verb !== "upsert" && verb !== "delete"))
+    throw new Unusable(`a line is no change: ${line.slice(0, SHOWN_CHARACTERS)}`);
   return { verb, object: verb === "upsert" && object.kind === "EndpointSlice" ? packed(object) : object };
 }
 

@@ -193,6 +193,19 @@ describe("snapshot of a registry", () => {
     ]);
   });
 
+  it("its identity may be long; messages are not", async () => {
+    const identity = `https://192.0.2.1:443 ${"/api/v1/namespaces/a/services?labelSelector=app ".repeat(200)}`;
+    const registry = registryOf(OBJECTS);
+    const stop = new AbortController();
+    const kept = keepSnapshot({ ...options(), identity, registry }, stop.signal);
+    await until(() => existsSync(file), "the snapshot");
+    stop.abort();
+    await kept;
+    expect(await loadSnapshot({ ...options(), identity, apply: () => {} })).to.equal(true);
+    expect(await loadedFrom()).to.equal(false);
+    expect(lines.at(-1)).to.have.length.below(250);
+  });
+
   it("an old one is not used, nor one from the future; an hour of clock skew is no reason", async () => {
     await saveOf(registryOf(OBJECTS));
     clock.shiftNow(-HOUR + SECOND);
