@@ -16,7 +16,13 @@ export interface HttpRoute {
   /** `/health` */
   readonly path: string;
   /** Answers GET and HEAD; never throws. */
-  handle(request: { readonly accept: string | undefined }): HttpAnswer | Promise<HttpAnswer>;
+  handle(request: HttpRequest): HttpAnswer | Promise<HttpAnswer>;
+}
+
+export interface HttpRequest {
+  readonly accept: string | undefined;
+  /** What stands behind the path's `?`. */
+  readonly query: string;
 }
 
 export interface HttpAnswer {
@@ -182,11 +188,11 @@ async function answer(routes: readonly HttpRoute[], request: IncomingMessage, re
 }
 
 function answerFor(routes: readonly HttpRoute[], request: IncomingMessage): HttpAnswer | Promise<HttpAnswer> {
-  const path = request.url?.split("?", 1)[0];
+  const [path, query = ""] = request.url?.split("?", 2) ?? [];
   const route = routes.find((candidate) => candidate.path === path);
   if (route === undefined) return { status: 404, body: "404 page not found\n" };
   if (request.method !== "GET" && request.method !== "HEAD") return { status: 405, body: "method not allowed\n" };
-  return route.handle({ accept: request.headers.accept });
+  return route.handle({ accept: request.headers.accept, query });
 }
 
 function listen(server: Server, { host, port }: Site, routes: readonly HttpRoute[]): Promise<void> {

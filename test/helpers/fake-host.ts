@@ -113,9 +113,10 @@ export async function setUp<Options>(plugin: Plugin<Options>, lines: string, hos
 
 /** GETs a route of the host. */
 export async function get(host: FakeHost, path: string, accept?: string): Promise<HttpAnswer> {
-  const route = host.routes.find((candidate) => candidate.path === path);
+  const [plain, asked = ""] = path.split("?");
+  const route = host.routes.find((candidate) => candidate.path === plain);
   if (route === undefined) throw new Error(`no route ${path}`);
-  return route.handle({ accept });
+  return route.handle({ accept, query: asked });
 }
 
 export interface Asked {

@@ -37,6 +37,15 @@ describe("plugins/ready", () => {
     ]);
   });
 
+  it("tells the reasons to who asks for them, by the line", async () => {
+    const host = fakeHost("ready");
+    await setUp(ready, "ready", host);
+    host.waiting = [kubernetes, file];
+    expect(await get(host, "/ready?verbose")).to.deep.equal({ status: 503, body: "file,kubernetes\nfile: no zone yet\n" });
+    host.waiting = [];
+    expect(await get(host, "/ready?verbose")).to.deep.equal({ status: 200, body: "OK" });
+  });
+
   it("does not ask a plugin again that was ready once", async () => {
     const host = fakeHost("ready");
     await setUp(ready, "ready { \n monitor until-ready\n}", host);
@@ -55,7 +64,11 @@ describe("plugins/ready", () => {
     await setUp(ready, "ready {\n monitor continuously\n}", host);
     expect((await get(host, "/ready")).status).to.equal(200);
     host.waiting = [kubernetes];
-    expect((await get(host, "/ready")).status).to.equal(503);
+    expect(await get(host, "/ready")).to.deep.equal({ status: 503, body: "kubernetes" });
+    host.waiting = [file];
+    expect((await get(host, "/ready")).body, "each goes to and fro").to.equal("file");
+    host.waiting = [];
+    expect((await get(host, "/ready")).status).to.equal(200);
   });
 
   it("stays ready through the lameduck time, for queries are answered, and not once they are drained", async () => {

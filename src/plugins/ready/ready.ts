@@ -26,14 +26,14 @@ const plugin: Plugin<ReadyOptions> = definePlugin({
       host: listenHost,
       port,
       path: "/ready",
-      handle() {
+      handle({ query }) {
         if (host.draining || (inLameduck === "off" && host.stopping)) return { status: 503, body: "Shutting down" };
         const waiting = notReady();
         if (waiting.length === 0) return { status: 200, body: "OK" };
         const names = [...new Set(waiting.map(({ plugin: name }) => name))].toSorted().join(",");
         const reasons = waiting.flatMap(({ plugin: name, reason }) => (reason === "" ? [] : `${name}: ${reason}`));
         host.log.info(`Plugins not ready: "${names}"${reasons.length === 0 ? "" : ` (${reasons.join("; ")})`}`);
-        return { status: 503, body: names };
+        return { status: 503, body: query === "verbose" ? [names, ...reasons, ""].join("\n") : names };
       },
     });
     return {};

@@ -2,6 +2,7 @@
 // path: a mounted ConfigMap is swapped by a symbolic link, which neither inotify on the file nor its times tell.
 
 import type { Clock } from "../../clock.ts";
+import { NdotsError } from "../../errors.ts";
 import type { Configuration } from "../../plugin.ts";
 
 export interface PollOptions {
@@ -31,7 +32,7 @@ export async function pollConfiguration({ configuration, intervalMs, clock, sign
     try {
       await configuration.reload();
     } catch (error) {
-      if (signal.aborted) return; // the server stops
+      if (signal.aborted || (error instanceof NdotsError && error.code === "NDOTS_ERR_CLOSED")) return; // the server stops
       onFailed(error instanceof Error ? error : new Error(String(error)));
     }
   }
