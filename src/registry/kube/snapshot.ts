@@ -44,8 +44,8 @@ const CHECKSUM_BYTES = 65;
 /** An identity names each list that was asked for: some 150 bytes, and what the user selects by. */
 const MAX_HEAD_BYTES = 64 * 1024;
 const SHOWN_CHARACTERS = 80;
-/** Read, or written, at once: some 2 ms of JSON between two turns of the event loop. */
-const PIECE_BYTES = 32 * 1024;
+/** Read, or written, at once: some 2 ms between two turns of the event loop. */
+const PIECE_BYTES = 16 * 1024;
 /** Between two snapshots. */
 const LEAST_MS = 60_000;
 /** How often it is looked whether one is due. */
