@@ -38,7 +38,8 @@ export interface Listener {
   readonly received: number;
   /**
    * From now on, others answer: what a reloaded configuration has at the same address. Nothing that was received is lost, open
-   * connections stay. Resolves when no thread reads what it had before.
+   * connections stay. Resolves when no thread reads what it had before, which goes on answering until then, also where the
+   * system gives no thread for some time. Contract: test/contracts/listener-serve.ts.
    */
   serve(served: ServedBy): Promise<void>;
   /** Takes nothing new, finishes what it has (at most `graceMs`), closes. Idempotent. */
