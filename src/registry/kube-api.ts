@@ -32,7 +32,7 @@ export interface KubeApiOptions {
   readonly endpoints: boolean;
   /** Whether Pods are watched (`pods verified` needs them). */
   readonly pods: "keep" | "drop";
-  /** Whether ServiceImports are watched. */
+  /** Watches the ServiceImports of a cluster set (KEP-1645) instead of Services: a registry of its own. */
   readonly multicluster: boolean;
   /** Without a word from the API server for so long, the registry counts as stale. At least two minutes make sense: bookmarks come each minute. */
   readonly staleAfterMs: number;

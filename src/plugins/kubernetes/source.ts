@@ -29,27 +29,25 @@ export interface Origin {
 
 /** Undefined after it was reported why there is none. */
 export function originOf(options: KubernetesOptions, host: Host, at: Position): Origin | undefined {
-  const refuse = (message: string): undefined => {
-    host.report({ file: at.file, line: at.line, column: at.column, severity: "error", message: `kubernetes: ${message}` });
-  };
+  const report = (severity: "error" | "warning", message: string): void =>
+    host.report({ file: at.file, line: at.line, column: at.column, severity, message: `kubernetes: ${message}` });
   const access = accessOf(options, host);
-  if (access === undefined && options.manifests === undefined) {
-    if (host.embedded) return { registry: host.registry(), fromApi: false };
-    return refuse(
-      "no source of Services: this is not a Pod (KUBERNETES_SERVICE_HOST is not set); " +
-        'name an API server ("kubeconfig FILE", "endpoint URL") or manifests ("manifests PATH...") in its block',
-    );
+  if (access?.kind === "in-cluster" && (host.env["KUBERNETES_SERVICE_HOST"] ?? "") === "") {
+    // No error: `ndots check` is asked outside of the cluster too. The start fails with the source's.
+    const instead = `name "kubeconfig FILE", "endpoint URL" or "manifests PATH..." in its block`;
+    report("warning", `not in a Pod (KUBERNETES_SERVICE_HOST is not set), where it can't start; ${instead}`);
   }
   try {
     const manifests = manifestsSpec(options, host);
-    if (access === undefined) return manifests === undefined ? undefined : { registry: host.registry(manifests), fromApi: false };
+    if (access === undefined) return { registry: host.registry(manifests), fromApi: false };
     const api = apiSpec(options, host, access, "cluster");
     const registry = host.registry(manifests === undefined ? api : mergedSpec(api, manifests));
     if (options.multicluster === undefined) return { registry, fromApi: true };
     return { registry, clusterSet: host.registry(apiSpec(options, host, access, "cluster set")), fromApi: true };
   } catch (error) {
     if (!(error instanceof NdotsError)) throw error;
-    return refuse(error.message);
+    report("error", error.message);
+    return undefined;
   }
 }
 
@@ -61,7 +59,7 @@ function accessOf({ kubeconfig, endpoint, tls, in_cluster, manifests }: Kubernet
     const files = Object.entries(tls ?? {}).map(([role, file]) => [role, path(file as string)]);
     return { kind: "endpoint", url: endpoint, ...(files.length > 0 && { tls: Object.fromEntries(files) as NonNullable<typeof tls> }) };
   }
-  const isImplied = manifests === undefined && !host.embedded && (host.env["KUBERNETES_SERVICE_HOST"] ?? "") !== "";
+  const isImplied = manifests === undefined && !host.embedded;
   return in_cluster === true || isImplied ? { kind: "in-cluster" } : undefined;
 }
 

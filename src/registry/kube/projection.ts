@@ -30,6 +30,9 @@ export interface Identity {
 }
 
 const SERVICE_LABEL = "kubernetes.io/service-name";
+/** KEP-1645's. */
+export const IMPORT_LABEL = "multicluster.kubernetes.io/service-name";
+const CLUSTER_LABEL = "multicluster.kubernetes.io/source-cluster";
 const TOLERATE_UNREADY = "service.alpha.kubernetes.io/tolerate-unready-endpoints";
 const TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time";
 const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
@@ -75,18 +78,47 @@ export function projectService(raw: Raw): Service {
   };
 }
 
+/** A ServiceImport (KEP-1645) is a Service of its cluster set's registry. */
+export function projectServiceImport(raw: Raw): Service {
+  const metadata = fields(raw, "metadata");
+  const spec = fields(raw, "spec");
+  const headless = oneOf(spec["type"], IMPORT_TYPES, ["spec", "type"]) === "Headless";
+  return {
+    kind: "Service",
+    ...headOf(metadata, checkLabel),
+    type: "ClusterIP",
+    clusterIPs: headless ? NONE : clusterIPsOf(texts(spec["ips"], ["spec", "ips"])),
+    headless,
+    ports: share(list(spec["ports"], ["spec", "ports"]).map(servicePort)),
+    externalName: "",
+    publishNotReadyAddresses: false,
+    labels: labelsOf(metadata),
+  };
+}
+
 /** Undefined for a slice that is no Service's, or that has names instead of addresses. */
 export function projectSlice(raw: Raw): EndpointSlice | undefined {
+  return sliceOf(raw, SERVICE_LABEL);
+}
+
+/** The slices of ServiceImports: which Service, and in which cluster, say labels of their own. */
+export function projectImportedSlice(raw: Raw): EndpointSlice | undefined {
+  return sliceOf(raw, IMPORT_LABEL);
+}
+
+function sliceOf(raw: Raw, serviceLabel: string): EndpointSlice | undefined {
   const metadata = fields(raw, "metadata");
   const head = headOf(metadata, checkSubdomain);
-  const owner = labels(metadata)[SERVICE_LABEL];
+  const owner = labels(metadata)[serviceLabel];
   const addressType = oneOf(raw["addressType"], ADDRESS_TYPES, ["addressType"]);
   if (owner === undefined || owner === "" || addressType === "FQDN") return undefined;
   if (addressType === undefined) throw new Unfit(["addressType"], "Required value");
-  const service = intern(checked(owner, checkLabel, ["metadata", "labels", SERVICE_LABEL]));
+  const service = intern(checked(owner, checkLabel, ["metadata", "labels", serviceLabel]));
   const endpoints = list(raw["endpoints"], ["endpoints"]).map((item, index) => endpointOf(item, addressType, ["endpoints", index]));
   const ports = share(list(raw["ports"], ["ports"]).map(endpointPort));
-  return packedSlice({ kind: "EndpointSlice", ...head, service, addressType, ports }, packEndpoints(endpoints));
+  const cluster = serviceLabel === IMPORT_LABEL ? text(labels(metadata)[CLUSTER_LABEL], ["metadata", "labels", CLUSTER_LABEL]) : "";
+  const ofCluster = cluster === "" ? {} : { cluster: intern(cluster) };
+  return packedSlice({ kind: "EndpointSlice", ...head, service, addressType, ports, ...ofCluster }, packEndpoints(endpoints));
 }
 
 /** A Pod that has finished has given its addresses back: others may have them by now. */
@@ -130,6 +162,7 @@ function labelOf(raw: unknown, key: string): unknown {
 }
 
 const SERVICE_TYPES = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] as const satisfies readonly Service["type"][];
+const IMPORT_TYPES = ["ClusterSetIP", "Headless"] as const;
 const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const satisfies readonly Protocol[];
 const ADDRESS_TYPES = ["IPv4", "IPv6", "FQDN"] as const;
 

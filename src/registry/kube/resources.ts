@@ -2,7 +2,16 @@
 // is one list and watch: a cluster-wide one, or one in each of a few namespaces, for which a namespaced Role is enough.
 
 import type { RegistryObject } from "../objects.ts";
-import { projectNamespace, projectPod, projectService, projectSlice, type Project } from "./projection.ts";
+import {
+  IMPORT_LABEL,
+  projectImportedSlice,
+  projectNamespace,
+  projectPod,
+  projectService,
+  projectServiceImport,
+  projectSlice,
+  type Project,
+} from "./projection.ts";
 
 export interface ResourceOptions {
   /** Only these namespaces; all if absent. */
@@ -11,6 +20,8 @@ export interface ResourceOptions {
   readonly serviceLabels?: string | undefined;
   readonly endpoints: boolean;
   readonly pods: "keep" | "drop";
+  /** The cluster set's ServiceImports and their slices (KEP-1645), instead of the cluster's own Services and slices. */
+  readonly multicluster: boolean;
 }
 
 /** One list and watch. */
@@ -28,7 +39,7 @@ export interface Resource {
 /** Namespaces that are watched one by one; with more, the cluster is watched as a whole: each watch is a connection. */
 const MAX_SINGLE_NAMESPACES = 10;
 
-export function resourcesFor({ namespaces, serviceLabels, endpoints, pods }: ResourceOptions): Resource[] {
+export function resourcesFor({ namespaces, serviceLabels, endpoints, pods, multicluster }: ResourceOptions): Resource[] {
   const listed = namespaces === undefined ? undefined : new Set(namespaces);
   const places = listed === undefined || listed.size > MAX_SINGLE_NAMESPACES ? [undefined] : [...listed];
   const labelSelector = serviceLabels === undefined ? {} : { labelSelector: serviceLabels };
@@ -41,15 +52,24 @@ export function resourcesFor({ namespaces, serviceLabels, endpoints, pods }: Res
       query,
       project: only(project, listed, ({ namespace: at }) => at),
     }));
+  const ofNamespaces: Resource = {
+    name: "namespaces",
+    kind: "Namespace",
+    namespace: undefined,
+    path: "/api/v1/namespaces",
+    query: {},
+    project: only(projectNamespace, listed, ({ name }) => name),
+  };
+  if (multicluster) {
+    const imported = { labelSelector: IMPORT_LABEL };
+    return [
+      ofNamespaces,
+      ...namespaced("serviceimports", "Service", "/apis/multicluster.x-k8s.io/v1alpha1", projectServiceImport),
+      ...(endpoints ? namespaced("endpointslices", "EndpointSlice", "/apis/discovery.k8s.io/v1", projectImportedSlice, imported) : []),
+    ];
+  }
   return [
-    {
-      name: "namespaces",
-      kind: "Namespace",
-      namespace: undefined,
-      path: "/api/v1/namespaces",
-      query: {},
-      project: only(projectNamespace, listed, ({ name }) => name),
-    },
+    ofNamespaces,
     ...namespaced("services", "Service", "/api/v1", projectService, labelSelector),
     ...(endpoints ? namespaced("endpointslices", "EndpointSlice", "/apis/discovery.k8s.io/v1", projectSlice) : []),
     ...(pods === "keep" ? namespaced("pods", "Pod", "/api/v1", projectPod) : []),

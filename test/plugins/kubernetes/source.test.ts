@@ -22,6 +22,7 @@ async function settingUp(block: string, overrides: Partial<Host> = {}): Promise<
   const host = fakeHost("kubernetes", {
     file: "/etc/coredns/Corefile",
     embedded: false,
+    env: IN_A_POD,
     registry: (spec) => {
       specs.push(spec);
       return createRegistry({ sources: ["test"] });
@@ -108,17 +109,22 @@ describe("kubernetes: where the registry comes from", () => {
     });
   }
 
-  it("outside of a cluster, without any source, it says what to write", async () => {
-    const { host, specs } = await settingUp("");
-    expect(specs).to.deep.equal([]);
+  it("outside of a cluster, without any source, it says what to write; the start fails, but not `ndots check`", async () => {
+    const { host, specs } = await settingUp("", { env: {} });
     expect(host.reported.map(({ severity, line, message }) => [severity, line, message])).to.deep.equal([
       [
-        "error",
+        "warning",
         2,
-        "kubernetes: no source of Services: this is not a Pod (KUBERNETES_SERVICE_HOST is not set); " +
-          'name an API server ("kubeconfig FILE", "endpoint URL") or manifests ("manifests PATH...") in its block',
+        "kubernetes: not in a Pod (KUBERNETES_SERVICE_HOST is not set), where it can't start; " +
+          'name "kubeconfig FILE", "endpoint URL" or "manifests PATH..." in its block',
       ],
     ]);
+    const [spec] = specs;
+    expect(spec?.remote).to.equal(true);
+    const source = spec?.create({ log: host.log, metrics: host.metrics, report: host.report });
+    const failed = await source?.run(createRegistry(), () => undefined, new AbortController().signal).catch((error: unknown) => error);
+    expect(failed).to.have.property("code", "NDOTS_ERR_CONFIG");
+    expect(failed).to.have.property("message").that.includes("KUBERNETES_SERVICE_HOST");
   });
 
   it("the start waits 5 s for the API, as CoreDNS, or as long as startup_timeout says", async () => {
@@ -246,7 +252,7 @@ describe("kubernetes: options of the API", () => {
 describe("kubernetes: the registry of an API", () => {
   it("search with namespaces all is refused, at its own line", async () => {
     const everyNamespace = { file: "Corefile", line: 7, column: 3 };
-    const host = fakeHost("kubernetes", { embedded: false });
+    const host = fakeHost("kubernetes", { embedded: false, env: IN_A_POD });
     host.siblings["search"] = { everyNamespace };
     await setUp(kubernetes, "kubernetes cluster.local {\nin_cluster\n}", host);
     expect(host.reported).to.deep.equal([
