@@ -149,7 +149,7 @@ export function createMirror({ project, onSkip }: MirrorOptions): Mirror {
     drop(raw) {
       const isChange = identified(raw, ({ version }, key) => {
         const known = held.get(key);
-        if (version < (known?.version ?? Number.NaN)) return false;
+        if (version < (known?.version ?? deleted.get(key) ?? Number.NaN)) return false;
         if (deleted.size >= MAX_DELETED) deleted.delete(deleted.keys().next().value ?? "");
         deleted.set(key, version);
         if (known !== undefined) remove(key, known);
