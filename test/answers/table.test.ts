@@ -157,8 +157,8 @@ describe("answer table: a zone that may be old", () => {
     return writer;
   }
 
-  function edeOf(writer: TableWriter, name: string, edns: { readonly udpSize?: number } | undefined = {}): unknown {
-    const io = exchangeOf(query({ name, edns }));
+  function edeOf(writer: TableWriter, name: string): unknown {
+    const io = exchangeOf(query({ name, edns: {} }));
     readQuestion(io);
     io.receivedAtMs = 1_000_000;
     const hit = createHit();

@@ -156,6 +156,28 @@ describe("search: short names are aliases of the full one", () => {
     expect(ask("web.default. A").rcode).to.equal(2);
     expect(ask("example.org. A")).to.equal(foreign);
   });
+
+  it("while not all of the cluster is known they say why, and no other namespace's Service is taken for the first one's", async () => {
+    const registry = createRegistry({ sources: ["test"] });
+    const { ask } = await short(LISTED, registry);
+    registry.markKnown("Service");
+    registry.setProblem("endpointslices: 403 Forbidden");
+    for (const name of ["web", "gone", "cart", "nosuch"]) {
+      expect(ask(`${name}. A`), name).to.deep.include({ rcode: 2, ede: { code: 14, text: "endpointslices: 403 Forbidden" } });
+    }
+    registry.markSynced("test");
+    expect(ask("web. A")).to.deep.include({ rcode: 0 });
+  });
+
+  it("while the registry is stale, aliases, denials and names above short ones say so", async () => {
+    const registry = createRegistry();
+    const { ask } = await short(ALL, registry);
+    registry.setFreshness("stale");
+    const stale = { ede: { code: 3, text: "API server not reached for over 5m" } };
+    for (const name of ["web.", "web.default.", "nosuch.default.", "default.", "in."])
+      expect(ask(`${name} A`), name).to.deep.include(stale);
+    expect(ask("example.org. A")).to.equal(foreign);
+  });
 });
 
 describe("search: configuration", () => {

@@ -2,12 +2,21 @@
 // denials while not all is known (§4.15), and whether the server takes queries.
 
 import { expect } from "chai";
+import { decodeMessage } from "../../../src/dns/decode.ts";
 import type { Reply } from "../../../src/dns/message.ts";
-import { createRegistry, type WritableRegistry } from "../../../src/registry/registry.ts";
+import { rcodeName } from "../../../src/dns/text.ts";
+import { silentLog } from "../../../src/log.ts";
+import type { Plugin, SourceSpec } from "../../../src/plugin.ts";
+import { createRegistry, type Source, type WritableRegistry } from "../../../src/registry/registry.ts";
 import type { RegistryObject } from "../../../src/registry/objects.ts";
 import { stalenessOf } from "../../../src/plugins/kubernetes/freshness.ts";
+import kubernetes from "../../../src/plugins/kubernetes/kubernetes.ts";
+import { createServer } from "../../../src/server.ts";
+import { query as clientQuery, udpAsk } from "../../helpers/dns-client.ts";
 import { CLUSTER, formatReply, service, serving, slice, upserts, type Asking } from "./fixture.ts";
 
+const STALE = { code: 3, text: "API server not reached for over 5m" };
+const SNAPSHOT = { code: 3, text: "from a snapshot of an earlier run" };
 const NOT_READ = "the cluster's objects have not been read yet";
 const BLOCK = `kubernetes cluster.local in-addr.arpa {
   pods verified
@@ -161,8 +170,6 @@ describe("kubernetes: what is not known is not denied", () => {
 });
 
 describe("kubernetes: what may be old says so", () => {
-  const STALE = { code: 3, text: "API server not reached for over 5m" };
-  const SNAPSHOT = { code: 3, text: "from a snapshot of an earlier run" };
   const questions = [
     "web.default.svc.cluster.local. A",
     "raw.default.svc.cluster.local. AAAA",
@@ -239,6 +246,65 @@ describe("kubernetes: ready", () => {
   });
 });
 
+describe("kubernetes: through a server, from a source that the test plays", () => {
+  it("C99, C103, C106: unsynced, with Services, from a snapshot, current, stale, current again", async () => {
+    const played = withResolvers<{ readonly registry: WritableRegistry; readonly synced: () => void }>();
+    const source: Source = {
+      name: "played",
+      run: (registry, synced, signal) => {
+        played.resolve({ registry, synced });
+        return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      },
+    };
+    const spec: SourceSpec = { key: "played", startupTimeoutMs: 1, create: () => source };
+    const plugin: Plugin<unknown> = {
+      ...(kubernetes as Plugin<unknown>),
+      name: "played",
+      setup: (options, host, at) => kubernetes.setup(options as never, { ...host, registry: () => host.registry(spec) }, at),
+    };
+    const corefile = ". {\n  played cluster.local in-addr.arpa {\n    reasons fixed\n  }\n  ready 127.0.0.1:0\n}\n";
+    const common = { file: "Corefile", port: 0, address: "127.0.0.1", embedded: true, strict: true, env: {}, log: silentLog } as const;
+    const server = await createServer({ ...common, corefile, plugins: [plugin] });
+    try {
+      const { registry, synced } = await played.promise;
+      const ask = async (name: string, opt: "OPT" | "no OPT" = "OPT"): Promise<string> => {
+        await server.settled();
+        const packet = clientQuery({ name: `${name}.svc.cluster.local`, type: "A", ...(opt === "OPT" && { edns: {} }) });
+        const message = decodeMessage((await udpAsk(server.addresses[0] ?? expect.fail(), packet)) ?? expect.fail());
+        const ede = message?.edns?.ede;
+        return `${rcodeName(message?.rcode ?? -1)} ${message?.answer.length}${ede === undefined ? "" : ` ${ede.code} ${ede.text}`}`;
+      };
+      const all = async (): Promise<string[]> => [await ask("web.default"), await ask("db.default"), await ask("nosuch.default")];
+      const servfail = `SERVFAIL 0 14 ${NOT_READ}`;
+
+      registry.apply(...upserts(...CLUSTER));
+      expect(await all()).to.deep.equal([servfail, servfail, servfail]);
+      expect(await ask("web.default", "no OPT")).to.equal("SERVFAIL 0");
+      registry.setProblem("endpointslices: 403 Forbidden");
+      registry.markKnown("Service");
+      const forbidden = "SERVFAIL 0 14 endpointslices: 403 Forbidden";
+      expect(await all()).to.deep.equal(["NOERROR 1", forbidden, forbidden]);
+
+      registry.setFreshness("snapshot");
+      synced();
+      const old = ` 3 ${SNAPSHOT.text}`;
+      expect(await all()).to.deep.equal([`NOERROR 1${old}`, `NOERROR 2${old}`, `NXDOMAIN 0${old}`]);
+      expect(await ask("web.default", "no OPT")).to.equal("NOERROR 1");
+      registry.setProblem(undefined);
+      registry.setFreshness("current");
+      const current = ["NOERROR 1", "NOERROR 2", "NXDOMAIN 0 0 no such Service"];
+      expect(await all()).to.deep.equal(current);
+      registry.setFreshness("stale");
+      const stale = ` 3 ${STALE.text}`;
+      expect(await all()).to.deep.equal([`NOERROR 1${stale}`, `NOERROR 2${stale}`, `NXDOMAIN 0${stale}`]);
+      registry.setFreshness("current");
+      expect(await all()).to.deep.equal(current);
+    } finally {
+      await server.stop("now");
+    }
+  });
+});
+
 describe("kubernetes: slices that come before all of them are there", () => {
   it("an endpoint's addresses of several slices are told together or not at all", async () => {
     const dns = await awaiting("kubernetes cluster.local", []);
@@ -251,3 +317,9 @@ describe("kubernetes: slices that come before all of them are there", () => {
     expect((await dns.reply("db-0.db.default.svc.cluster.local. A")).answer[0]?.rdata).to.have.length(2);
   });
 });
+
+function withResolvers<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void } {
+  let resolve!: (value: T) => void;
+  const promise = new Promise<T>((done) => (resolve = done));
+  return { promise, resolve };
+}
