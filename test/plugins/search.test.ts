@@ -171,12 +171,15 @@ describe("search: short names are aliases of the full one", () => {
 
   it("while the registry is stale, aliases, denials and names above short ones say so", async () => {
     const registry = createRegistry();
-    const { ask } = await short(ALL, registry);
+    const { instance } = await short(ALL, registry);
     registry.setFreshness("stale");
+    const nobody = { ...emptyReply(5, ""), unhandled: true } as const;
     const stale = { ede: { code: 3, text: "API server not reached for over 5m" } };
-    for (const name of ["web.", "web.default.", "nosuch.default.", "default.", "in."])
-      expect(ask(`${name} A`), name).to.deep.include(stale);
-    expect(ask("example.org. A")).to.equal(foreign);
+    for (const name of ["web.", "web.default.", "nosuch.default.", "default.", "in."]) {
+      const reply = instance.handle?.(query(name), () => nobody);
+      expect(reply, name).to.deep.include(stale);
+    }
+    expect(instance.handle?.(query("example.org."), () => nobody)).to.equal(nobody);
   });
 });
 
