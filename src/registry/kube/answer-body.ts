@@ -60,10 +60,9 @@ export class AnswerBody implements AsyncIterable<Uint8Array> {
     if (this.#end.signal.aborted) return;
     this.#end.abort();
     this.#options.signal.removeEventListener("abort", this.#aborted);
-    if (!this.#response.complete) {
-      this.#response.destroy(why);
-      this.#source.destroy(why);
-    }
+    // An answer that has come whole and was not read would keep its connection for ever.
+    if (!this.#response.readableEnded) this.#response.destroy(why);
+    if (!this.#source.readableEnded) this.#source.destroy(why);
     this.#options.ended();
   }
 

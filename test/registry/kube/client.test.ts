@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -280,6 +281,18 @@ describe("the client of the Kubernetes API", () => {
     });
   });
 
+  it("an answer that has come whole and is not read lets its connection go, plain or in gzip", async () => {
+    for (const head of [{}, { "content-encoding": "gzip" }]) {
+      await using api = await apiServer((_, response) => void response.writeHead(403, head).end(gzipSync("{}")));
+      using client = await open(endpoint(api.url));
+      const response = await list(client);
+      await nextTurn();
+      response.cancel();
+      response.cancel();
+      await until(() => api.sockets.size === 0, "closed");
+    }
+  });
+
   describe("a wait", () => {
     it("for a connection ends after 10 s", async () => {
       const clock = fakeClock();
@@ -405,6 +418,33 @@ describe("the client of the Kubernetes API", () => {
       expect(await text(await list(client))).to.equal("{}");
     });
 
+    it("verifies, whatever NODE_TLS_REJECT_UNAUTHORIZED says, unless the kubeconfig says otherwise", async () => {
+      await using api = await apiServer((_, response) => void response.end("{}"), { certificate: "elsewhere" });
+      const cluster = { server: api.url, "insecure-skip-tls-verify": true };
+      await writeFile(
+        join(folder, "config"),
+        JSON.stringify({
+          clusters: [{ name: "c", cluster }],
+          contexts: [{ name: "x", context: { cluster: "c" } }],
+          "current-context": "x",
+        }),
+      );
+      const before = process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+      const { emitWarning } = process;
+      process.emitWarning = () => {}; // Node's, about the variable
+      process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
+      try {
+        using strict = await open(endpoint(api.url));
+        expect(await failure(list(strict))).to.equal("tls: certificate is signed by an unknown authority");
+      } finally {
+        process.emitWarning = emitWarning;
+        if (before === undefined) delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+        else process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = before;
+      }
+      using lax = await open({ kind: "kubeconfig", file: join(folder, "config") });
+      expect(await text(await list(lax))).to.equal("{}");
+    });
+
     it("takes up a new authority with the next request after a fault", async () => {
       await using api = await apiServer((_, response) => void response.end("{}"), { certificate: "server" });
       await copy("other-ca.crt");
@@ -438,7 +478,8 @@ describe("the client of the Kubernetes API", () => {
       expect(seen).to.deep.equal(["Bearer first-token", "Bearer first-token", "Bearer second-token", "Bearer second-token"]);
     });
 
-    it("the API server may have an IPv6 address", async function () {
+    it("the API server may have an IPv6 address, which its certificate must have", async () => {
+      await using other = await apiServer((_, response) => void response.end("{}"), { certificate: "elsewhere", host: "::1" });
       await using api = await apiServer((_, response) => void response.end("{}"), { certificate: "server", host: "::1" });
       await putAuthority();
       using client = await open(
@@ -447,6 +488,8 @@ describe("the client of the Kubernetes API", () => {
       );
       expect(client.host).to.equal(`https://[::1]:${api.port}`);
       expect(await text(await list(client))).to.equal("{}");
+      using wrong = await open(endpoint(other.url, { ca: fixture("ca.crt") }));
+      expect(await failure(list(wrong))).to.equal("tls: certificate is not for ::1 but for DNS:api.example.org");
     });
 
     it("no error, log line or metric holds a token", async () => {
