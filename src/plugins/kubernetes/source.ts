@@ -16,7 +16,7 @@ import type { KubernetesOptions } from "./options.ts";
 /** CoreDNS's. */
 const DEFAULT_STARTUP_TIMEOUT_MS = 5_000;
 /** After this long without the API server, answers say that they may be old. */
-export const DEFAULT_STALE_AFTER_MS = 5 * 60_000;
+export const DEFAULT_STALE_AFTER_MS: number = 5 * 60_000;
 
 /** What a block's zones are views of. */
 export interface Origin {
