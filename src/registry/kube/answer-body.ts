@@ -48,7 +48,7 @@ export class AnswerBody implements AsyncIterable<Uint8Array> {
         contact();
         yield value;
       }
-      if (!this.#response.complete) throw givenUp();
+      if (!this.#response.complete) throw new KubeError("cut", "the answer is cut short");
     } catch (error) {
       throw bodyError(error);
     } finally {
@@ -60,8 +60,7 @@ export class AnswerBody implements AsyncIterable<Uint8Array> {
     if (this.#end.signal.aborted) return;
     this.#end.abort();
     this.#options.signal.removeEventListener("abort", this.#aborted);
-    // An answer that has come whole and was not read would keep its connection for ever.
-    if (!this.#response.readableEnded) this.#response.destroy(why);
+    // Also an answer that has come whole and was not read: it would keep its connection for ever.
     if (!this.#source.readableEnded) this.#source.destroy(why);
     this.#options.ended();
   }
