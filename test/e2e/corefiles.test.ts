@@ -1,0 +1,233 @@
+// The Corefiles that clusters come with start as they are, less the directives that are still to come, in a Pod as far as
+// the server can tell: the service account where the kubelet puts it, the ConfigMap in /etc/coredns, port 53. Needs root.
+
+import { execFile, spawn, type ChildProcessByStdio } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { promisify } from "node:util";
+import { expect } from "chai";
+import { needsPrograms, needsRoot } from "../helpers/needs.ts";
+import { cli, root, startProcess, temporaryFolder, type Folder, type Running } from "../helpers/ndots-process.ts";
+
+const run = promisify(execFile);
+
+/** Directives that this version lacks: taken out, with their blocks. To go when they come. */
+const LATER: ReadonlySet<string> = new Set(["forward", "cache", "loop", "hosts", "chaos"]);
+
+const KUBEADM = `.:53 {
+    errors
+    health {
+       lameduck 5s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }
+    prometheus :9153
+    forward . /etc/resolv.conf {
+       max_concurrent 1000
+    }
+    cache 30 {
+       disable success cluster.local
+       disable denial cluster.local
+    }
+    loop
+    reload
+    loadbalance
+}
+`;
+
+interface Distribution {
+  readonly name: string;
+  /** In /etc/coredns. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Beside `kubernetes.default`: what custom files bring. */
+  readonly also?: { readonly ask: readonly string[]; readonly gives: RegExp };
+  readonly port?: number;
+}
+
+const K3S = `.:53 {
+    errors
+    health
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+      pods insecure
+      fallthrough in-addr.arpa ip6.arpa
+    }
+    hosts /etc/coredns/NodeHosts {
+      ttl 60
+      reload 15s
+      fallthrough
+    }
+    prometheus :9153
+    cache 30
+    loop
+    reload
+    loadbalance
+    import /etc/coredns/custom/*.override
+    forward . /etc/resolv.conf
+}
+import /etc/coredns/custom/*.server
+`;
+
+const distributions: readonly Distribution[] = [
+  { name: "kubeadm", files: { Corefile: KUBEADM } },
+  { name: "kind", files: { Corefile: KUBEADM.replaceAll("       ", "      ") } },
+  {
+    name: "minikube",
+    files: {
+      Corefile: KUBEADM.replace("    errors\n", "    log\n    errors\n").replace(
+        "    forward",
+        "    hosts {\n       192.168.49.1 host.minikube.internal\n       fallthrough\n    }\n    forward",
+      ),
+    },
+  },
+  { name: "k3s, with NodeHosts and an empty custom/", files: { Corefile: K3S, NodeHosts: "192.0.2.10 node-1\n", "custom/.keep": "" } },
+  {
+    name: "k3s, with files of its own in custom/",
+    files: {
+      Corefile: K3S,
+      NodeHosts: "192.0.2.10 node-1\n",
+      "custom/log.override": "log\n",
+      "custom/team.server": "team.example.org:53 {\n  whoami\n}\n",
+    },
+    also: { ask: ["x.team.example.org", "A"], gives: /status: NOERROR/ },
+  },
+  {
+    name: "OpenShift",
+    port: 5353,
+    files: {
+      Corefile: `.:5353 {
+    bufsize 1232
+    errors
+    log . {
+        class error
+    }
+    health {
+        lameduck 20s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        pods insecure
+        fallthrough in-addr.arpa ip6.arpa
+    }
+    prometheus 127.0.0.1:9153
+    forward . /etc/resolv.conf {
+        policy sequential
+    }
+    cache 900 {
+        denial 9984 30
+    }
+    reload
+}
+hostname.bind:5353 {
+    chaos
+}
+`,
+    },
+  },
+];
+
+const API_PORT = 6443;
+
+describe("the Corefiles that clusters come with", function () {
+  this.timeout(60_000);
+  let folder: Folder;
+  let pod: Running;
+  let api: ChildProcessByStdio<Writable, Readable, null>;
+
+  before(async function () {
+    needsRoot(this);
+    needsPrograms(this, "unshare", "nsenter", "ip", "mount", "dig");
+    folder = temporaryFolder({ "account/token": "t0k3n", "etc/coredns/Corefile": "" });
+    pod = startProcess("unshare", ["--net", "--mount", "--propagation", "private", "/bin/sh", "-euc", POD, "sh", folder.path], PATIENT);
+    await pod.shows(/ready/);
+    const kubeconfig = join(folder.path, "kubeconfig");
+    const fake = ["--import", "tsx", join(root, "test/helpers/fake-api/main.ts"), "--tls", "--port", String(API_PORT), "--token", "t0k3n"];
+    const size = ["--services", "0", "--namespaces", "2", "--headless", "0"];
+    api = spawn("nsenter", [...inPod(), `--wd=${root}`, process.execPath, ...fake, ...size, "--kubeconfig", kubeconfig], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    api.stdin.write(`${JSON.stringify({ do: "apply", object: KUBERNETES })}\n`);
+    for await (const line of createInterface({ input: api.stdout })) if (line.includes('"done":"apply"')) break;
+    const [, authority = ""] = /certificate-authority-data: (\S+)/.exec(readFileSync(kubeconfig, "utf8")) ?? [];
+    writeFileSync(join(folder.path, "account/ca.crt"), Buffer.from(authority, "base64"));
+  });
+
+  after(async () => {
+    if ((api as typeof api | undefined)?.exitCode === null) {
+      api.stdin.end(); // its end
+      await once(api, "exit");
+    }
+    await (pod as Running | undefined)?.[Symbol.asyncDispose]();
+    (folder as Folder | undefined)?.[Symbol.dispose]();
+  });
+
+  for (const { name, files, also, port = 53 } of distributions) {
+    it(name, async () => {
+      const place = join(folder.path, "etc/coredns");
+      rmSync(place, { recursive: true, force: true });
+      for (const [file, text] of Object.entries(files)) {
+        mkdirSync(join(place, file, ".."), { recursive: true });
+        writeFileSync(join(place, file), withoutLater(text));
+      }
+      const env = { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: String(API_PORT) };
+      const args = [...inPod(), process.execPath, cli, "-conf", "/etc/coredns/Corefile"];
+      await using server = startProcess("nsenter", args, { ...PATIENT, cwd: "/", env });
+      await server.shows(/listening on /);
+      const dig = (...words: readonly string[]): Promise<string> => inside("dig", "@127.0.0.1", "-p", String(port), ...words);
+      expect(await dig("+short", "kubernetes.default.svc.cluster.local")).to.equal("10.96.0.1\n");
+      expect(await dig("+short", "-x", "10.96.0.1")).to.equal("kubernetes.default.svc.cluster.local.\n");
+      if (also !== undefined) expect(await dig(...also.ask)).to.match(also.gives);
+      const ready = "fetch('http://127.0.0.1:8181/ready').then(async (r) => console.log(r.status, await r.text()))";
+      expect(await inside(process.execPath, "-e", ready)).to.equal("200 OK\n");
+      const complaints = server.stdout().match(/\[(WARNING|ERROR)\].*/g) ?? [];
+      expect(complaints.filter((line) => !line.endsWith("no files match"))).to.deep.equal([]); // as CoreDNS warns
+    });
+  }
+
+  function inPod(): string[] {
+    const pid = String(pod.child.pid);
+    return [`--net=/proc/${pid}/ns/net`, `--mount=/proc/${pid}/ns/mnt`];
+  }
+
+  async function inside(program: string, ...args: readonly string[]): Promise<string> {
+    const { stdout } = await run("nsenter", [...inPod(), program, ...args], { timeout: 20_000, cwd: "/" });
+    return stdout;
+  }
+});
+
+const PATIENT = { patienceMs: 60_000 };
+/** A Pod's network and mounts: a loopback interface, a resolv.conf, the service account. Ends with its standard input. */
+const POD = `
+  ip link set lo up
+  cp -a /etc/. "$1/etc/" && echo 'nameserver 192.0.2.53' > "$1/etc/resolv.conf"
+  mount --bind "$1/etc" /etc
+  mount -t tmpfs tmpfs "$(readlink -f /var/run)"
+  mkdir -p /var/run/secrets/kubernetes.io
+  ln -s "$1/account" /var/run/secrets/kubernetes.io/serviceaccount
+  echo ready
+  exec sleep 60`;
+const KUBERNETES = {
+  kind: "Service",
+  metadata: { name: "kubernetes", namespace: "default" },
+  spec: { type: "ClusterIP", clusterIP: "10.96.0.1", clusterIPs: ["10.96.0.1"], ports: [{ name: "https", port: 443, protocol: "TCP" }] },
+};
+
+/** Takes out directives that are still to come, and server blocks that have no others. */
+function withoutLater(corefile: string): string {
+  const kept: string[] = [];
+  let depth = 0; // of the block that is left out
+  for (const line of corefile.split("\n")) {
+    if (depth > 0 || LATER.has(line.trim().split(" ")[0] ?? "")) {
+      depth += (line.match(/\{/g)?.length ?? 0) - (line.match(/\}/g)?.length ?? 0);
+    } else if (line === "}" && /^\S+ \{$/.test(kept.at(-1) ?? "")) kept.pop();
+    else kept.push(line);
+  }
+  return kept.join("\n");
+}
