@@ -4,7 +4,7 @@
 import type { Applied, Endpoint, EndpointPort, EndpointSlice, Protocol, Service } from "../../registry/objects.ts";
 import { addressesOf, type Registry } from "../../registry/registry.ts";
 import { isAddressLabel } from "../../dns/address-label.ts";
-import { stalenessOf, unknownReason } from "./freshness.ts";
+import { stalenessOf, unknownReason, type Known } from "./freshness.ts";
 import type { LabelSelector } from "./label-selector.ts";
 
 export interface ClusterOptions {
@@ -50,8 +50,7 @@ export interface TouchedService {
 
 export interface Cluster {
   readonly registry: Registry;
-  /** How much of what is served is known: nothing may be said, or what is there but not what isn't, or all. */
-  readonly known: "nothing" | "services" | "all";
+  readonly known: Known;
   /** Why not all is known. */
   readonly unknownReason: string;
   /** Why all that is known may be old; undefined while it is not. */

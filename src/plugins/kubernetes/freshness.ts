@@ -8,6 +8,9 @@ const FROM_SNAPSHOT = "from a snapshot of an earlier run";
 /** Of our EDE texts, so that no reply grows by more. */
 const MAX_TEXT_BYTES = 64;
 
+/** How much of what is served is known: nothing may be said, or what is there but not what isn't, or all. */
+export type Known = "nothing" | "services" | "all";
+
 /** Why not all of the cluster is known. */
 export function unknownReason({ problem }: Registry): string {
   return problem === undefined ? NOT_READ : cut(problem);
@@ -35,9 +38,13 @@ export interface Readiness {
   readonly whenStale: boolean;
 }
 
-/** Why the server is not to take queries; undefined if it is. */
-export function notReadyReason({ synced, freshness, problem }: Registry, { fromSnapshot, whenStale }: Readiness): string | undefined {
-  if (!synced) return problem ?? NOT_READ;
+/** Why the server is not to take queries; undefined if it is. Pods are not waited for: what they are needed for is little. */
+export function notReadyReason(
+  { known, registry }: { readonly known: Known; readonly registry: Registry },
+  { fromSnapshot, whenStale }: Readiness,
+): string | undefined {
+  const { freshness, problem } = registry;
+  if (known !== "all") return problem ?? NOT_READ;
   if (freshness === "snapshot" && !fromSnapshot) return problem ?? FROM_SNAPSHOT;
   if (freshness === "stale" && !whenStale) return problem ?? "the API server is out of reach";
   return undefined;

@@ -77,8 +77,7 @@ function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
   const zones: readonly Zone[] = [...forward, ...reverse];
   const readiness: Readiness = { fromSnapshot: options.ready_from_snapshot === true, whenStale: options.ready_when_stale !== "off" };
 
-  const unreadiness = (): string | undefined =>
-    notReadyReason(registry, readiness) ?? (origin.clusterSet && notReadyReason(origin.clusterSet, readiness));
+  const unreadiness = (): string | undefined => notReadyReason(cluster, readiness) ?? (clusterSet && notReadyReason(clusterSet, readiness));
 
   return {
     zones,

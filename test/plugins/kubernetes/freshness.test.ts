@@ -115,6 +115,7 @@ describe("kubernetes: what is not known is not denied", () => {
     for (const kind of ["Service", "Namespace", "EndpointSlice"] as const) dns.registry.markKnown(kind);
     dns.registry.setProblem("pods: 403 Forbidden");
     expect(dns.instance.zones?.[0]?.ready).to.equal(true);
+    expect(dns.instance.ready?.()).to.equal(true);
     expect(told(await dns.reply("nosuch.default.svc.cluster.local. A"))).to.equal("NXDOMAIN");
     expect(told(await dns.reply("db-0.db.default.svc.cluster.local. A"))).to.include("10.244.0.5");
     expect(told(await dns.reply("10-244-0-5.default.pod.cluster.local. A"))).to.equal("SERVFAIL 14 pods: 403 Forbidden");
