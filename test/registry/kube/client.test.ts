@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect } from "chai";
+import fc from "fast-check";
 import { systemClock, type Clock } from "../../../src/clock.ts";
 import { createMetrics, type Metrics } from "../../../src/metrics.ts";
 import {
@@ -211,6 +212,53 @@ describe("the client of the Kubernetes API", () => {
         using client = await open(endpoint(`http://127.0.0.1:${server.port}`));
         expect(await failure(list(client))).to.equal(words);
       }
+    });
+
+    it("of any bytes at all ends: read to its end, or in a KubeError", async () => {
+      const piece = fc.constantFrom(
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 204 \r\n",
+        "HTTP/1.0 401\r\n",
+        "HTTP/2 200\r\n",
+        "content-length: 5\r\n",
+        "content-length: -1\r\n",
+        "transfer-encoding: chunked\r\n",
+        "content-encoding: gzip\r\n",
+        "connection: close\r\n",
+        "connection: upgrade\r\nupgrade: h2c\r\n",
+        "retry-after: \xff\r\n",
+        "\r\n",
+        "5\r\nhello\r\n",
+        "0\r\n\r\n",
+        "ffffffffff\r\n",
+        "\0\x1f\x8b\x08",
+        gzipSync("hello").toString("latin1"),
+      );
+      let sent = "";
+      let ending: "end" | "reset" = "end";
+      await using server = await rawServer((socket) => {
+        socket.once("data", () => {
+          socket.write(sent, "latin1");
+          if (ending === "end") socket.end();
+          else setImmediate(() => socket.resetAndDestroy());
+        });
+      });
+      using client = await open(endpoint(`http://127.0.0.1:${server.port}`));
+      await fc.assert(
+        fc.asyncProperty(fc.array(piece, { maxLength: 8 }), fc.constantFrom("end", "reset"), fc.boolean(), async (pieces, end, isRead) => {
+          sent = pieces.join("");
+          ending = end;
+          try {
+            const response = await list(client);
+            if (isRead) await text(response);
+            else response.cancel();
+          } catch (error) {
+            expect(error).to.be.instanceOf(KubeError);
+          }
+        }),
+        { numRuns: 400 },
+      );
     });
 
     it("is held back, not gathered, while nobody reads it", async () => {
