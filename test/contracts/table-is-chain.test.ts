@@ -46,12 +46,13 @@ const COREFILES = {
       reasons fixed
     }
   }`,
-  "several blocks, whole reverse zone, endpoint pod names": `. {
+  "several blocks, whole reverse zone, endpoint pod names, zonal names": `. {
     whoami
   }
   cluster.local 10.0.0.0/8 {
     kubernetes {
       endpoint_pod_names
+      zonal
       reasons nearest
     }
   }
@@ -103,6 +104,7 @@ const sliceChange = fc
   .record({
     verb: fc.constantFrom("upsert" as const, "upsert" as const, "delete" as const),
     name: fc.constantFrom("one", "two"),
+    cluster: fc.constantFrom("", "c1", "tcp"),
     service: names,
     namespace: namespaces,
     endpoints: fc.oneof({ weight: 2, arbitrary: endpointsOf(address4) }, endpointsOf(address6), manyEndpoints),
@@ -111,17 +113,24 @@ const sliceChange = fc
       selector: ({ name, protocol }) => name + protocol,
     }),
   })
-  .map(({ verb, ...fields }): Change => ({ verb, object: slice(fields) }));
+  .map(({ verb, cluster, ...fields }): Change => ({ verb, object: { ...slice(fields), ...(cluster !== "" && { cluster }) } }));
 
 function endpointsOf(address: fc.Arbitrary<string>) {
   return fc.array(
     fc
-      .record({ address, ready: fc.boolean(), hostname: fc.constantFrom("", "db-0", "db-1", "a"), podName: fc.constantFrom("", "pod-1") })
-      .map(({ address: only, hostname, podName, ready }) => ({
+      .record({
+        address,
+        ready: fc.boolean(),
+        hostname: fc.constantFrom("", "db-0", "db-1", "a"),
+        podName: fc.constantFrom("", "pod-1"),
+        zone: fc.constantFrom("", "a", "b.c"),
+      })
+      .map(({ address: only, hostname, podName, ready, zone }) => ({
         addresses: [only],
         ready,
         ...(hostname !== "" && { hostname }),
         ...(podName !== "" && { podName }),
+        ...(zone !== "" && { zone }),
       })),
     { maxLength: 4 },
   );
@@ -151,11 +160,16 @@ const qname = fc.oneof(
   fc.tuple(names, namespaces).map(([name, ns]) => `${name}.${ns}.svc.cluster.local`),
   fc
     .tuple(
-      fc.constantFrom("_http._tcp", "_dns._udp", "_tcp", "http.tcp", "db-0", "10-244-0-1", "fd00-10-244--1", "pod-1", "a.b.c"),
+      fc.oneof(
+        fc.constantFrom("_http._tcp", "_dns._udp", "_tcp", "http.tcp", "db-0", "10-244-0-1", "fd00-10-244--1", "pod-1", "a.b.c"),
+        fc.constantFrom("_zone", "pin._zone", "a.pin._zone", "b.c.pin._zone", "c.pin._zone", "x.prefer._zone", "a.any._zone"),
+        fc.constantFrom("c1", "db-0.c1", "10-244-0-1.c1", "db-0.tcp", "tcp"),
+      ),
       names,
       namespaces,
+      fc.constantFrom("cluster.local", "cluster.local", "clusterset.local"),
     )
-    .map(([below, name, ns]) => `${below}.${name}.${ns}.svc.cluster.local`),
+    .map(([below, name, ns, zone]) => `${below}.${name}.${ns}.svc.${zone}`),
   fc.tuple(fc.constantFrom("10-244-0-1", "1-2-3-4", "x"), namespaces).map(([label, ns]) => `${label}.${ns}.pod.cluster.local`),
   fc.tuple(names, namespaces, fc.constantFrom("", ".svc", ".cluster.local")).map(([name, ns, tail]) => `${name}.${ns}${tail}`),
   names,
@@ -229,8 +243,9 @@ describe("table ≡ chain, read as a thread does", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(batchWithState, { minLength: 1, maxLength: 4 }), questions, async (batches, asked) => {
         const registry = createRegistry({ sources: ["api"] });
-        const { instance } = await serving("kubernetes cluster.local 10.in-addr.arpa {\n pods insecure\n reasons fixed\n}", [], {
-          host: { registry: () => registry },
+        const options = "pods insecure\n reasons fixed\n in_cluster\n multicluster clusterset.local\n zonal";
+        const { instance } = await serving(`kubernetes cluster.local clusterset.local 10.in-addr.arpa {\n ${options}\n}`, [], {
+          host: { registry: () => registry, env: { KUBERNETES_SERVICE_HOST: "10.0.0.1" } },
         });
         const table = new TableWriter();
         const instances = [{ name: "kubernetes", instance }];
