@@ -4,7 +4,7 @@
 
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { formatAddress, within } from "./bind.ts";
+import { formatAddress, listenError, within } from "./bind.ts";
 import { Address, type BatchAddress } from "./batch-address.ts";
 import { createFold } from "./batch-metrics.ts";
 import { ThreadMemories } from "./batch-shared.ts";
@@ -237,7 +237,13 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
         opened.by = by;
         addresses.push((address = opened));
         warnOfSmallBuffer(log, opened.bound, opened.receiveBufferBytes);
-        if (isRun) await engine.refresh();
+        if (!isRun) return;
+        try {
+          await engine.refresh();
+        } catch (error) {
+          await leave(opened, 0).catch(() => {}); // its sockets stay while a thread reads them
+          throw listenError("udp", opened.bound, error);
+        }
       },
       get bound() {
         return address?.bound ?? { address: options.address, port: options.port };

@@ -11,6 +11,7 @@ import type { ListenAddress, Listener, ServedBy } from "./listener.ts";
 import type { Native } from "./native.ts";
 import { CLOSE_REASONS, type TcpLimits } from "./tcp-connection.ts";
 import { closedCounter } from "./tcp-messages.ts";
+import { RestartPause } from "./restart-pause.ts";
 import { startRun, type Run } from "./tcp-run.ts";
 import { TcpSockets, type TcpSocket } from "./tcp-socket.ts";
 import { TCP_CLOSED, tcpListener } from "./tcp.ts";
@@ -64,10 +65,6 @@ interface Successor extends Pick<Lent, "by" | "front"> {
 
 /** How long the first client waits at most, beyond the 50 ms that a thread takes to start. */
 const WATCH_MS = 100;
-/** The first replacement may start at once, those after it wait: 0.25 s, doubled each time, until one has lasted. */
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 10_000;
-const LASTING_MS = 60_000;
 /** So many threads in a row that never listened: the system gives none (RLIMIT_NPROC, a limit of pids, EMFILE). */
 const VAIN_STARTS = 2;
 /** For the thread's word that it has stopped, beyond the grace that it gives its clients. */
@@ -86,7 +83,7 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
   let watching: NodeJS.Timeout | undefined;
   let waitedMs = 0;
   let pauseMs = 0;
-  let failures = 0;
+  const pause = new RestartPause();
   let vainStarts = 0;
   let isPortable = false;
   let lastId = 0;
@@ -264,10 +261,8 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
     takeAllBack(ended);
     if (run !== ended) return; // it ended with its last address
     run = undefined;
-    if (ended !== undefined && performance.now() - ended.startedMs >= LASTING_MS) failures = 0;
     if (vainStarts === VAIN_STARTS) return takeOver(reason);
-    pauseMs = failures === 0 ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
-    failures++;
+    pauseMs = pause.next(ended === undefined ? 0 : performance.now() - ended.startedMs);
     const earliest = pauseMs === 0 ? "" : `, in ${pauseMs / 1000} s at the earliest`;
     log.error(`TCP thread: ${reason}; another one starts with the next client${earliest}`);
     watch();

@@ -22,6 +22,7 @@ import {
 import { within } from "./bind.ts";
 import type { ServedBy } from "./listener.ts";
 import type { Handover, Misses, ReplyPoint } from "./misses.ts";
+import { LONGEST_PAUSE_MS, RestartPause } from "./restart-pause.ts";
 import type { UdpSocket } from "./udp-socket.ts";
 
 /** What answers at an address; without share() the main thread answers everything. */
@@ -53,11 +54,6 @@ export interface SlotOptions {
 const STOP_MS = 3 * RECEIVE_TIMEOUT_MS;
 const STANDSTILL_MS = 3_000;
 const START_MS = 10_000;
-/** Before a thread that ends again and again is started again: at once, then doubling from the first to the last. */
-const FIRST_PAUSE_MS = 250;
-const LAST_PAUSE_MS = 10_000;
-/** A thread that ran so long has not ended "again". */
-const GOOD_LIFE_MS = 60_000;
 /** Clients are moved to other threads when theirs is gone for longer. */
 const RELEASE_MS = 500;
 /** A thread holds views of shared memory and little else. Without bounds its heap could take the process's memory with it. */
@@ -70,7 +66,7 @@ export class ThreadSlot {
   readonly #options: SlotOptions;
   #life: Life | undefined;
   readonly #lives = new Set<Life>(); // for a moment two, in replace()
-  #failures = 0;
+  readonly #pause = new RestartPause();
   #isStopping = false;
   #restarting: NodeJS.Timeout | undefined;
 
@@ -136,9 +132,7 @@ export class ThreadSlot {
     const { log } = this.#options;
     // In replace() another one starts or ends, on the same sockets: what is to be done is known when that is.
     if (this.#lives.size > 0) return log.error(`${this.name} ended: ${reason}; it was being replaced`);
-    if (life.ageMs > GOOD_LIFE_MS) this.#failures = 0;
-    const pauseMs = this.#failures === 0 ? 0 : Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
-    this.#failures++;
+    const pauseMs = this.#pause.next(life.ageMs);
     log.error(`${this.name} ended: ${reason}; starting it again ${pauseMs === 0 ? "at once" : `in ${pauseMs / 1000} s`}`);
     if (pauseMs > RELEASE_MS) this.#options.release();
     this.#restarting = setTimeout(() => this.#restart(), pauseMs);
@@ -151,9 +145,9 @@ export class ThreadSlot {
       // What keeps it from running is told in #afterwards().
       this.#life.running.catch(() => {});
     } catch (error) {
-      const pause = `in ${LAST_PAUSE_MS / 1000} s`;
+      const pause = `in ${LONGEST_PAUSE_MS / 1000} s`;
       this.#options.log.error(`${this.name} can't be started, again ${pause}: ${error instanceof Error ? error.message : String(error)}`);
-      this.#restarting = setTimeout(() => this.#restart(), LAST_PAUSE_MS);
+      this.#restarting = setTimeout(() => this.#restart(), LONGEST_PAUSE_MS);
     }
   }
 }

@@ -105,6 +105,21 @@ describe("listeners/batch: starts and stops", function () {
     expect(openSockets()).to.be.at.most(before);
   });
 
+  it("an address that comes while no thread can be started is refused, and the others go on", async () => {
+    const zone = await sharedZone("example.org", ZONE);
+    await using dns = await engineRig({ threads: 2, addresses: [zone] });
+    const share = (): never => {
+      throw new Error("no memory");
+    };
+    const later = dns.engine.listener({ address: "127.0.0.2", port: 0, responder: dns.responder, share });
+    const refused = await later.start().catch((error: Error & { code: string }) => [error.code, error.message]);
+    expect(refused).to.deep.equal(["NDOTS_ERR_LISTEN", `can't listen on 127.0.0.2, port ${later.bound.port}/UDP: no memory`]);
+    await dns.engine.refresh();
+    expect(headerOf((await udpAsk(boundOf(dns), SANE)) as Buffer).counts[1]).to.equal(1);
+    await dns.engine.stop(0);
+    expect(zone.readers).to.equal(0);
+  });
+
   it("a process with four busy threads ends by process.exit()", async () => {
     const script = `
       const { createBatchEngine } = await import("../dist/listeners/batch.js");
