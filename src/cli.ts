@@ -7,7 +7,7 @@ import type { Lifecycle } from "./cli/lifecycle.ts";
 
 // First of all: until there is a handler, Node takes SIGUSR1 for the wish to be debugged and opens its inspector.
 process.on("SIGUSR1", () => void reload());
-const inspector = process.getBuiltinModule("node:inspector");
+const inspector: typeof import("node:inspector") | undefined = process.getBuiltinModule("node:inspector"); // some builds have none
 closeUnaskedInspector();
 
 const INTERNAL = 70; // EX_SOFTWARE of sysexits.h
@@ -20,6 +20,7 @@ const lifecycle: Lifecycle = {
   serves(server) {
     lifecycle.stop = server.stop;
     reloadServer = server.reload;
+    closeUnaskedInspector();
     if (reloadAsked) void reload();
   },
   info: (message) => void process.stdout.write(`[INFO] ${message}\n`),
@@ -79,16 +80,15 @@ function fail(error: unknown): never {
 }
 process.on("uncaughtException", fail);
 
-// A signal that came earlier still has opened it, or is about to. `--inspect` is no accident.
+// A signal that came earlier still has opened it, or is about to: it takes Node up to a second. `--inspect` is no accident.
 function closeUnaskedInspector(): void {
   const options = [...process.execArgv, ...(process.env["NODE_OPTIONS"] ?? "").split(" ")];
   const asked = options.some((option) => /^--inspect(-brk|-wait)?(=|$)/.test(option));
-  if (!asked && inspector.url() !== undefined) inspector.close();
+  if (!asked && inspector?.url() !== undefined) inspector.close();
 }
 
 try {
   const { run } = await import("./cli/program.ts");
-  closeUnaskedInspector();
   process.exitCode = await run(process.argv.slice(2), lifecycle);
 } catch (error) {
   fail(error);

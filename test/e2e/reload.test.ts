@@ -436,6 +436,26 @@ describe("SIGUSR1", () => {
     expect(await running.ended).to.include({ code: 0 });
   });
 
+  // What an early signal does to a Node that was started without the option below, made sure of.
+  for (const { title, options, stays } of [
+    {
+      title: "an inspector that it opened before the program ran is closed",
+      options: ["--import", 'data:text/javascript,import{open}from"node:inspector";open(0)'],
+      stays: false,
+    },
+    { title: "an inspector that was asked for stays", options: ["--inspect=127.0.0.1:0"], stays: true },
+  ]) {
+    it(title, async () => {
+      using folder = temporaryFolder({ Corefile: zone("a.example") });
+      await using running = startProcess(process.execPath, [...options, cli, "-p", "0"], { cwd: folder.path });
+      let stderr = "";
+      running.child.stderr?.on("data", (text: string) => (stderr += text));
+      await running.shows(STARTED);
+      const port = Number(/Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)/.exec(stderr)?.[1]);
+      expect(await listens(port)).to.equal(stays);
+    });
+  }
+
   // As scripts/start and the image start Node.
   it("every 5 ms from exec on never opens Node's inspector, nor ends the process", async function () {
     needsPrograms(this, "sh");
@@ -448,12 +468,7 @@ describe("SIGUSR1", () => {
       let listening = false;
       const every = setInterval(() => {
         running.child.kill("SIGUSR1");
-        const socket = connect({ host: "127.0.0.1", port: 9229 });
-        socket.on("connect", () => {
-          listening = true;
-          socket.destroy();
-        });
-        socket.on("error", () => undefined);
+        void listens(9229).then((open) => (listening ||= open));
       }, 5);
       await running.shows(/(Reloading complete\n[^]*){3}/);
       clearInterval(every);
@@ -465,3 +480,14 @@ describe("SIGUSR1", () => {
     }
   });
 });
+
+function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port });
+    socket.on("connect", () => {
+      resolve(true);
+      socket.destroy();
+    });
+    socket.on("error", () => resolve(false));
+  });
+}
