@@ -91,7 +91,12 @@ export async function keepSnapshot(options: KeepOptions, signal: AbortSignal): P
   let triedAtMs = Number.NEGATIVE_INFINITY;
   let savedAtMs = Number.NEGATIVE_INFINITY;
   let told = "";
-  const unsubscribe = registry.subscribe(() => void (hasChanged = true));
+  let wake = (): void => {};
+  const stops = [
+    registry.subscribe(() => void (hasChanged = true)),
+    registry.onState(() => wake()), // at the latest when it is current, there is something to keep
+  ];
+  signal.addEventListener("abort", () => wake(), { once: true });
   while (!signal.aborted) {
     const now = clock.monotonic();
     const isDue = now - triedAtMs >= LEAST_MS && (hasChanged || now - savedAtMs >= maxAgeMs * RENEW_AT);
@@ -108,9 +113,11 @@ export async function keepSnapshot(options: KeepOptions, signal: AbortSignal): P
         told = messageOf(error);
       }
     }
-    await clock.delay(LOOK_MS, signal);
+    const woken = new AbortController();
+    wake = () => woken.abort();
+    if (!signal.aborted) await clock.delay(LOOK_MS, woken.signal);
   }
-  unsubscribe();
+  for (const stop of stops) stop();
 }
 
 // A snapshot's time stamp says that all of it was so at that time.
