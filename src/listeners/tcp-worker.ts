@@ -82,6 +82,7 @@ async function stop({ listener: id, graceMs }: Extract<ToThread, { kind: "stop" 
   const listener = await listeners.get(id)?.started;
   listeners.delete(id);
   await listener?.stop(graceMs);
+  hits.flush();
   post({ kind: "stopped", listener: id });
 }
 
