@@ -151,6 +151,7 @@ async function run(options: KubeApiOptions, registry: WritableRegistry, synced: 
       mirrors.get(resource)?.adopt(object);
       apply([{ verb: "upsert", object }]);
     }
+    state.contact(resource);
     state.problem(resource, undefined);
     state.listed(resource);
   }

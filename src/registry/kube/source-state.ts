@@ -21,8 +21,6 @@ export interface SourceStateOptions {
 }
 
 export interface SourceState {
-  /** All resources have been listed. */
-  readonly isListed: boolean;
   /** Milliseconds since the server has last sent something of a resource (the longest of its namespaces); undefined before. */
   ageMs(resource: string): number | undefined;
   contact(resource: Resource): void;
@@ -71,16 +69,14 @@ export function createSourceState(options: SourceStateOptions): SourceState {
     outageSinceMs ??= now;
     if (!mayTellOutage()) return;
     hasTold = true;
-    const lastMs = Math.max(...contacts.values(), Number.NEGATIVE_INFINITY);
-    const since = `${lastMs > startedMs ? "last heard of" : "nothing heard for"} ${durationText(now - Math.max(lastMs, startedMs))}`;
+    const lastMs = Math.max(...contacts.values());
+    const since =
+      contacts.size === 0 ? `nothing heard for ${durationText(now - startedMs)}` : `last heard of ${durationText(now - lastMs)} ago`;
     const then = registry.synced ? "answering with what is known" : "waiting for it";
-    log.warning(`Kubernetes API at ${host}: ${textOf(problems)}; ${since}${lastMs > startedMs ? " ago" : ""}, ${then}`);
+    log.warning(`Kubernetes API at ${host}: ${textOf(resources, problems)}; ${since}, ${then}`);
   }
 
   return {
-    get isListed() {
-      return awaited.size === 0;
-    },
     ageMs(name) {
       const times = resources.filter((each) => each.name === name).map((each) => contacts.get(each) ?? Number.NaN);
       const oldest = Math.min(...times);
@@ -98,10 +94,10 @@ export function createSourceState(options: SourceStateOptions): SourceState {
       onSynced();
     },
     problem(resource, problem) {
-      if (problems.get(resource) === problem?.text && problem === undefined) return;
+      if (problem === undefined && !problems.has(resource)) return;
       if (problem === undefined) problems.delete(resource);
       else problems.set(resource, problem.text);
-      registry.setProblem(problems.size === 0 ? undefined : textOf(problems));
+      registry.setProblem(problems.size === 0 ? undefined : textOf(resources, problems));
       tell();
     },
     skipped({ name }, what) {
@@ -121,9 +117,12 @@ export function createSourceState(options: SourceStateOptions): SourceState {
 }
 
 // `services, endpointslices: connection refused by 10.96.0.1:443; pods: 403 Forbidden`
-function textOf(problems: ReadonlyMap<Resource, string>): string {
+function textOf(resources: readonly Resource[], problems: ReadonlyMap<Resource, string>): string {
   const byText = new Map<string, Set<string>>();
-  for (const [{ name, namespace }, text] of problems) {
+  for (const resource of resources) {
+    const text = problems.get(resource);
+    if (text === undefined) continue;
+    const { name, namespace } = resource;
     const place = namespace === undefined ? name : `${name} in ${namespace}`;
     byText.set(text, (byText.get(text) ?? new Set()).add(place));
   }
