@@ -23,8 +23,8 @@ const ROUNDS = Number(process.env["NDOTS_TEST_ROUNDS"] ?? 50);
 
 serveContract("listeners/udp", udpListener, ROUNDS);
 serveContract("listeners/tcp", tcpListener, ROUNDS);
-serveContract("listeners/batch", (options) => batchListener({ ...options, native }), ROUNDS);
-serveContract("listeners/batch, three threads", (options) => batchListener({ ...options, native, threads: 3 }), Math.ceil(ROUNDS / 5));
+serveContract("listeners/batch", (options) => batchListener({ ...options, native }), Math.ceil(ROUNDS / 2)); // 0.1 s for each thread
+serveContract("listeners/batch, three threads", (options) => batchListener({ ...options, native, threads: 3 }), Math.ceil(ROUNDS / 10));
 serveContract("listeners/tcp-thread", (options) => createTcpThread({ native, ...options }).listener(options), ROUNDS);
 const noThread = new URL("no-scheme-of-a-worker:thread");
 serveContract(
