@@ -25,6 +25,13 @@ describe("ndots check", () => {
     expect(code).to.equal(1);
   });
 
+  it("a bad file that a pattern imports is an error here, though a server would do without it", async () => {
+    using folder = temporaryFolder({ Corefile: `import custom/*.server\n${GOOD}`, "custom/a.server": "a.example {\n    whoam\n}\n" });
+    const { code, stdout } = await ndots(["check"], { cwd: folder.path });
+    expect(stdout).to.match(/^custom\/a\.server:2:5: .*'whoam'/m);
+    expect(code).to.equal(1);
+  });
+
   it("a warning is told and does not fail", async () => {
     using folder = temporaryFolder({ Corefile: WARNED });
     const { code, stdout } = await ndots(["check"], { cwd: folder.path });

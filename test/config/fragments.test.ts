@@ -1,6 +1,7 @@
 // Files that a Corefile imports by a pattern: one that is wrong is left out, or its last good version goes on.
 
 import { expect } from "chai";
+import fc from "fast-check";
 import { readBlocks } from "../../src/config/blocks.ts";
 import { parseCorefile, type Corefile } from "../../src/config/corefile.ts";
 import { directive } from "../../src/config/directive.ts";
@@ -168,6 +169,21 @@ describe("Corefile fragments", () => {
     const { failed, shown } = await accept({ "c/a.override": "import ../d/*", "d/x": "log", "d/y": "lo" });
     expect([...failed.keys()]).to.deep.equal(["d/y"]);
     expect(shown).to.equal(".: log errors");
+  });
+
+  it("among any mixture exactly the bad ones are left out, in at most two trials a file and two more", async () => {
+    const texts = ["log", "whoami", "health", "whoam", "lo", 'log "x', "errors x", "health {", "import nowhere"];
+    const good = new Set(["log", "whoami", "health"]);
+    await fc.assert(
+      fc.asyncProperty(fc.shuffledSubarray(texts, { minLength: 1 }), async (chosen) => {
+        const tree = Object.fromEntries(chosen.map((text, index) => [`c/${index}.override`, text]));
+        const { ok, failed, shown, trials } = await accept(tree);
+        expect(ok).to.equal(true);
+        expect(chosen.filter((_, index) => !failed.has(`c/${index}.override`))).to.deep.equal(chosen.filter((text) => good.has(text)));
+        expect(shown).to.equal(`.: ${[...chosen.filter((text) => good.has(text)), "errors"].join(" ")}`);
+        expect(trials).to.be.at.most(2 + 2 * chosen.length);
+      }),
+    );
   });
 
   it("import_strict is a line of reload's block, in any server block", () => {
