@@ -1,7 +1,20 @@
 // Syntax tables and the kinds of arguments: what they read, what they say, what they list.
 
 import { expect } from "chai";
-import { address, cidr, filePath, goDuration, integer, ipAddress, isProblem, oneOf, word, zone } from "../../src/config/arguments.ts";
+import {
+  address,
+  cidr,
+  decimal,
+  filePath,
+  goDuration,
+  httpUrl,
+  integer,
+  ipAddress,
+  isProblem,
+  oneOf,
+  word,
+  zone,
+} from "../../src/config/arguments.ts";
 import type { ArgType } from "../../src/config/arguments.ts";
 import { parseCorefile } from "../../src/config/corefile.ts";
 import { args, deprecated, directive, each, none, once, one, optional, rest, zones } from "../../src/config/directive.ts";
@@ -25,7 +38,7 @@ describe("arguments", () => {
     kind: string;
     type: ArgType<unknown>;
     takes: readonly [text: string, value: unknown][];
-    refuses: readonly [text: string, problem: string][];
+    refuses: readonly (readonly [text: string, problem: string])[];
   }[] = [
     { kind: "word", type: word("NAME"), takes: [["a", "a"]], refuses: [["", 'must be not empty, found ""']] },
     { kind: "file path", type: filePath(), takes: [["/a b", "/a b"]], refuses: [["", 'must be a file\'s path, found ""']] },
@@ -85,6 +98,33 @@ describe("arguments", () => {
       type: goDuration("TIME", { minMs: 1000, maxMs: 5000 }),
       takes: [["5s", 5000]],
       refuses: [["6s", 'must be a duration like "30s", "1m30s" or "500ms", at least 1000 ms, at most 5000 ms, found "6s"']],
+    },
+    {
+      kind: "decimal number",
+      type: decimal("QPS"),
+      takes: [
+        ["0", 0],
+        ["2.5", 2.5],
+        [".5", 0.5],
+        ["7.", 7],
+      ],
+      refuses: ["", "-1", "1e3", "Infinity", "0x10", "."].map((text) => [text, `must be a number of at least 0, found "${text}"`] as const),
+    },
+    {
+      kind: "URL",
+      type: httpUrl(),
+      takes: [
+        ["https://192.0.2.1:6443", "https://192.0.2.1:6443"],
+        ["https://a.example/prefix", "https://a.example/prefix"],
+        ["localhost:8080", "http://localhost:8080"],
+        ["https://[2001:db8::1]:6443", "https://[2001:db8::1]:6443"],
+      ],
+      refuses: [
+        ...["", "ftp://a", "https://", "https://a:b", "https://a?b", "https://a#b", "https://a b"].map(
+          (text) => [text, `must be a URL like https://192.0.2.1:6443, found "${text}"`] as const,
+        ),
+        ["https://u:secret@a", "must not hold a user or password"],
+      ],
     },
     {
       kind: "IP address",

@@ -4,6 +4,8 @@
 import { expect } from "chai";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { buildQuery, readResult } from "../../../src/client.ts";
+import { createServer, type Server } from "../../../src/server.ts";
 import { startServer, type FindingsError, type RunningServer } from "../../../src/index.ts";
 import { startFakeApi, type FakeApi } from "../../helpers/fake-api/fake-api.ts";
 import type { KubeObject } from "../../helpers/fake-api/objects.ts";
@@ -80,6 +82,10 @@ async function serving(block: string, files: Readonly<Record<string, string>> = 
     await stop();
     throw error;
   }
+}
+
+async function answer(server: Server, name: string): Promise<readonly string[]> {
+  return readResult((await server.ask(buildQuery(name, "A"), "tcp")) ?? expect.fail()).answer;
 }
 
 const WEB = "web.default.svc.cluster.local";
@@ -167,6 +173,46 @@ describe("kubernetes from an API server", () => {
     writeFileSync(join(dns.folder.path, "m/own.json"), manifest("own", "10.0.0.79"));
     await until(() => dns.dns.registry.service("default", "own")?.clusterIPs[0] === "10.0.0.79", "the edit");
     expect([await dns.ask(WEB), await dns.ask("own.default.svc.cluster.local")]).to.deep.equal(["10.0.0.77", "10.0.0.79"]);
+  });
+
+  it("a reload keeps the registry when what is asked is the same, and asks anew when it is not", async () => {
+    await using api = await startFakeApi({ objects: OBJECTS });
+    using folder = temporaryFolder({ kubeconfig: api.kubeconfig() });
+    let options = "ttl 7";
+    const text = () => `cluster.local {\nkubernetes {\nkubeconfig kubeconfig\n${options}\n}\n}`;
+    const server = await createServer({
+      corefile: text(),
+      reread: text,
+      file: join(folder.path, "Corefile"),
+      port: 0,
+      address: "127.0.0.1",
+      embedded: false,
+      strict: false,
+      env: {},
+      log: fakeLog(),
+    });
+    try {
+      const listsOf = (resource: string) =>
+        api.requests.filter((request) => request.resource === resource && request.query["continue"] === undefined).length;
+      const before = listsOf("services");
+      const { registry } = server;
+      options = "ttl 9\npods insecure";
+      await server.reload();
+      expect(server.registry).to.equal(registry);
+      expect(await answer(server, WEB)).to.deep.equal([`${WEB}. 9 IN A 10.96.0.10`]);
+      expect(await answer(server, "10-9-9-9.shop.pod.cluster.local")).to.have.lengthOf(1);
+      expect(listsOf("services")).to.equal(before);
+      expect(api.watches("services")).to.have.lengthOf(1);
+
+      options = "pods verified";
+      await server.reload();
+      expect(server.registry).to.not.equal(registry);
+      expect(await answer(server, POD)).to.deep.equal([`${POD}. 5 IN A 10.244.0.9`]);
+      await until(() => api.watches("services").length === 1, "the old source's end");
+    } finally {
+      await server.stop("now");
+    }
+    await until(() => api.watches().length === 0, "the end of all watches");
   });
 
   it("an API that is away: the server starts after startup_timeout, with CoreDNS's words, and answers SERVFAIL", async () => {
