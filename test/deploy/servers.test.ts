@@ -2,6 +2,9 @@
 
 import { expect } from "chai";
 import { fromCoreDnsFlags } from "../../src/coredns-flags.ts";
+import { silentLog } from "../../src/log.ts";
+import { checkConfiguration } from "../../src/server.ts";
+import { temporaryFolder } from "../helpers/ndots-process.ts";
 import { read } from "../helpers/source-tree.ts";
 import { bytesOf, needsKustomize, openedBy, render, serverOf, type Probe, type Server } from "../helpers/rendered.ts";
 
@@ -36,14 +39,18 @@ for (const { folder, kind, name, image } of servers) {
     });
 
     it("its arguments are CoreDNS's, and name the mounted Corefile", () => {
-      expect(fromCoreDnsFlags(server.container.args)).to.deep.equal(["--conf=/etc/coredns/Corefile"]);
+      const sidecars = kind === "Pod" ? ["--listeners=portable"] : [];
+      expect(fromCoreDnsFlags(server.container.args)).to.deep.equal(["--conf=/etc/coredns/Corefile", ...sidecars]);
       const [mount] = server.container.volumeMounts.filter(({ mountPath }) => mountPath === "/etc/coredns");
       expect(mount?.readOnly).to.equal(true);
     });
 
-    it("its Corefile has no errors", () => {
+    it("its Corefile gives `ndots check` nothing to say, in a Pod", async () => {
       expect(server.corefile).to.not.equal("");
-      expect(openedBy(server.corefile).errors).to.deep.equal([]);
+      using zones = temporaryFolder(server.objects.find(({ metadata }) => metadata.name === "cluster-manifests")?.data ?? {});
+      const corefile = server.corefile.replace("manifests /zones", `manifests ${zones.path}`);
+      const place = { file: "Corefile", port: 53, address: "", embedded: false, log: silentLog };
+      expect(await checkConfiguration({ ...place, corefile, env: { KUBERNETES_SERVICE_HOST: "10.96.0.1" } })).to.deep.equal([]);
     });
 
     it("declares the ports that the Corefile opens, and no others", () => {

@@ -3,7 +3,7 @@
 // deploy.test.ts. Needs root and the programs of `containerPrograms`.
 
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { inherited, lastOf, parseDockerfile, type Instruction, type Stage } from "../helpers/dockerfile.ts";
@@ -31,7 +31,11 @@ export interface ContainerOptions {
   readonly mounts?: Readonly<Record<string, string>>;
   /** The process whose network it joins; without it, it has one of its own with nothing but the loopback interface. */
   readonly networkOf?: number;
+  /** Longest life of the process. */
+  readonly patienceMs?: number;
 }
+
+const PATIENCE_MS = 20_000;
 
 /** A runtime would make them as they are needed. */
 const mountPoints = ["etc/coredns", "zones", "var/run/secrets/kubernetes.io/serviceaccount"];
@@ -61,7 +65,7 @@ export function layOutImage(variant: "standard" | "nocap"): Image {
 }
 
 export function startContainer({ folder, instructions }: Image, options: ContainerOptions): Running {
-  const { capabilities, sysctl = "", args, env = {}, mounts = {}, networkOf } = options;
+  const { capabilities, sysctl = "", args, env = {}, mounts = {}, networkOf, patienceMs = PATIENCE_MS } = options;
   const [uid = ""] = (lastOf(instructions, "USER")?.[0] ?? "").split(":");
   const command = [...(lastOf(instructions, "ENTRYPOINT") ?? []), ...(args ?? lastOf(instructions, "CMD") ?? [])];
   const environment = JSON.stringify({ ...environmentOf(instructions), ...env });
@@ -79,7 +83,26 @@ export function startContainer({ folder, instructions }: Image, options: Contain
   const namespaces = ["--mount", "--pid", "--fork", "--kill-child", ...(networkOf === undefined ? ["--net"] : [])];
   const inside = ["unshare", ...namespaces, "/bin/sh", "-euc", script, "sh", folder, sysctl, uid, capabilities, environment, ...command];
   const [program = "", ...rest] = networkOf === undefined ? inside : ["nsenter", "-t", String(networkOf), "--net", ...inside];
-  return startProcess(program, rest);
+  return withItsChild(startProcess(program, rest, { patienceMs: 2 * patienceMs }), patienceMs);
+}
+
+// The container does not end with unshare: the kernel forgets --kill-child when the user changes.
+function withItsChild(running: Running, patienceMs: number): Running {
+  const kill = (): void => {
+    if (running.child.exitCode !== null || running.child.signalCode !== null) return;
+    const pid = pidOf(running);
+    if (pid > 0) process.kill(pid, "SIGKILL");
+    else running.child.kill("SIGKILL");
+  };
+  const impatience = setTimeout(kill, patienceMs);
+  void running.ended.finally(() => clearTimeout(impatience)).catch(() => undefined);
+  return {
+    ...running,
+    async [Symbol.asyncDispose]() {
+      kill();
+      await running.ended;
+    },
+  };
 }
 
 /** PID 1 of a container: the only child of unshare. */
@@ -127,13 +150,13 @@ function copyFile(source: string, target: string): void {
   copyFileSync(source, target);
 }
 
-// What `npm prune --omit=dev` leaves.
+// What `npm prune --omit=dev` leaves: optional packages too, where they are for this platform.
 function productionPackages(): string[] {
   const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
-    packages: Record<string, { dev?: boolean; optional?: boolean }>;
+    packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
   };
   return Object.entries(lock.packages)
-    .filter(([folder, { dev, optional }]) => folder !== "" && dev !== true && optional !== true)
+    .filter(([folder, { dev, devOptional }]) => folder !== "" && dev !== true && devOptional !== true && existsSync(join(root, folder)))
     .map(([folder]) => folder);
 }
 
