@@ -1,13 +1,12 @@
 // What a large cluster costs: 10,000 Services with 50,000 endpoints from manifests, edits, a single large file:
 // scripts/bench/run scale. A client in a process of its own asks each millisecond all the while.
 
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { benchServices, manifestPath, serviceWithEndpoints, writeManifests, ZONE, type BenchService } from "./data.ts";
 import type { ProbeReport } from "./probe.ts";
+import { startProbe } from "./probing.ts";
 import { askOnce, cli, idle, NODE_FLAGS, type Measured, residentMiB, root, start } from "./process.ts";
 import { LIMIT_HEAD, limitRow, median, table, writeSection } from "./results.ts";
 
@@ -38,7 +37,7 @@ async function manyFiles(): Promise<string[][]> {
   const startedMs = performance.now();
   await using server = startNdots("many", manifests);
   const last = services.at(-1) as BenchService;
-  await using probe = await startProbe(server, last.host);
+  await using probe = await startProbe(PORT, last.host, server.pid);
   await until(server, () => addressOf(last.host), last.address);
   const loadSeconds = (performance.now() - startedMs) / 1000;
   await idle(server.pid);
@@ -90,7 +89,7 @@ async function largeFile(form: "documents" | "List"): Promise<string[][]> {
   writeManifests(manifests, [first], serviceWithEndpoints);
   await using server = startNdots("large", manifests);
   await until(server, () => addressOf(first.host), first.address);
-  await using probe = await startProbe(server, first.host);
+  await using probe = await startProbe(PORT, first.host, server.pid);
   await probe.report();
   const { text, last } = form === "documents" ? asDocuments(others) : asList(others);
   const draft = join(folder, "large.draft");
@@ -157,28 +156,6 @@ function startNdots(name: string, manifests: string): Measured {
 `,
   );
   return start(process.execPath, [...NODE_FLAGS, cli, "-conf", corefile]);
-}
-
-interface Probe extends AsyncDisposable {
-  report(): Promise<ProbeReport>;
-}
-
-async function startProbe({ pid }: Measured, name: string): Promise<Probe> {
-  const child = fork(join(root, "scripts/bench/probe.ts"), [String(PORT), name, String(pid)], { execArgv: ["--import", "tsx"] });
-  const report = async (): Promise<ProbeReport> => {
-    child.send("report");
-    const [answer] = (await once(child, "message")) as [ProbeReport];
-    return answer;
-  };
-  await report(); // it runs
-  return {
-    report,
-    async [Symbol.asyncDispose]() {
-      const ended = once(child, "exit");
-      child.disconnect();
-      await ended;
-    },
-  };
 }
 
 /** The first address of the answer, as text; undefined if there is none. */
