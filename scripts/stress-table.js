@@ -96,7 +96,7 @@ function compiled(body) {
 function describe(table, version) {
   const soa = new Uint8Array(40 + (version % 7) * 16).fill(version);
   const zone = { apex: parseName("example.org"), soa, soaPointers: [], soaLabels: [] };
-  table.setZone(0, { ...zone, complete: true, namesNearest: false, udpSize: 4096 });
+  table.setZone(0, { ...zone, complete: true, namesNearest: false, staleness: "", udpSize: 4096 });
   if (version === 0) table.put(zone.apex, { ...compiled(new Uint8Array(0)), answers: [] });
 }
 
