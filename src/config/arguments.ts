@@ -160,7 +160,7 @@ export function address(spec: { readonly usage?: string; readonly host?: string;
   };
 }
 
-/** An `http` or `https` URL; one without a scheme is `http`, as client-go has it. What could be a password in it is refused. */
+/** An `http` or `https` URL, as written; the scheme may be left out. What could be a password in it is refused. */
 export function httpUrl(usage: string = "URL"): ArgType<string> {
   return {
     usage,
@@ -169,7 +169,7 @@ export function httpUrl(usage: string = "URL"): ArgType<string> {
       const url = URL.canParse(withScheme) ? new URL(withScheme) : undefined;
       const isHttp = url !== undefined && /^https?:$/.test(url.protocol) && url.hostname !== "";
       if (isHttp && (url.username !== "" || url.password !== "")) return { problem: "must not hold a user or password" };
-      return isHttp && url.search === "" && url.hash === "" ? withScheme : mustBe("a URL like https://192.0.2.1:6443", text);
+      return isHttp && url.search === "" && url.hash === "" ? text : mustBe("a URL like https://192.0.2.1:6443", text);
     },
   };
 }

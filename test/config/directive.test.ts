@@ -116,7 +116,7 @@ describe("arguments", () => {
       takes: [
         ["https://192.0.2.1:6443", "https://192.0.2.1:6443"],
         ["https://a.example/prefix", "https://a.example/prefix"],
-        ["localhost:8080", "http://localhost:8080"],
+        ["localhost:8080", "localhost:8080"],
         ["https://[2001:db8::1]:6443", "https://[2001:db8::1]:6443"],
       ],
       refuses: [

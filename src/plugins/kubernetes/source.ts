@@ -57,7 +57,7 @@ function accessOf({ kubeconfig, endpoint, tls, in_cluster, manifests }: Kubernet
   if (kubeconfig !== undefined) return { ...kubeconfig, kind: "kubeconfig", file: path(kubeconfig.file) };
   if (endpoint !== undefined) {
     const files = Object.entries(tls ?? {}).map(([role, file]) => [role, path(file as string)]);
-    return { kind: "endpoint", url: endpoint, ...(files.length > 0 && { tls: Object.fromEntries(files) as NonNullable<typeof tls> }) };
+    return { kind: "endpoint", url: endpoint, ...(tls !== undefined && { tls: Object.fromEntries(files) as typeof tls }) };
   }
   const isImplied = manifests === undefined && !host.embedded;
   return in_cluster === true || isImplied ? { kind: "in-cluster" } : undefined;

@@ -63,9 +63,9 @@ describe("kubernetes: where the registry comes from", () => {
       }),
     },
     {
-      rule: "endpoint without a scheme is http, as in CoreDNS",
-      block: "endpoint localhost:8080",
-      key: API_KEY({ kind: "endpoint", url: "http://localhost:8080" }),
+      rule: "endpoint without a scheme: the client takes https where there is tls, as client-go",
+      block: "endpoint localhost:8080\ntls",
+      key: API_KEY({ kind: "endpoint", url: "localhost:8080", tls: {} }),
     },
     {
       rule: "endpoint with an authority only",
