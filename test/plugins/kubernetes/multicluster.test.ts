@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { parseName } from "../../../src/dns/name.ts";
 import type { RegistryObject } from "../../../src/registry/objects.ts";
 import { createRegistry, type WritableRegistry } from "../../../src/registry/registry.ts";
+import { projectImportedSlice, projectServiceImport, Unfit } from "../../../src/registry/kube/projection.ts";
 import kubernetes from "../../../src/plugins/kubernetes/kubernetes.ts";
 import { typeOf } from "../../../src/dns/text.ts";
 import { fakeHost, query, setUp } from "../../helpers/fake-host.ts";
@@ -155,5 +156,50 @@ describe("kubernetes: multicluster", () => {
     expect(await dns.ask("raw.default.svc.cluster.local. A")).to.deep.equal(["raw.default.svc.cluster.local. 5 IN A 10.3.0.11"]);
     dns.imports.markSynced("api");
     expect(dns.ready()).to.equal(true);
+  });
+});
+
+describe("registry/kube: ServiceImports (KEP-1645)", () => {
+  const metadata = { name: "db", namespace: "shop", resourceVersion: "7", labels: { team: "a" } };
+  const rawPorts = [{ name: "sql", port: 5432 }];
+
+  it("of type ClusterSetIP have its addresses", () => {
+    const kept = projectServiceImport({ metadata, spec: { type: "ClusterSetIP", ips: ["10.9.0.1", "2001:DB8::1"], ports: rawPorts } });
+    expect(kept).to.deep.equal(
+      service({ namespace: "shop", name: "db", clusterIPs: ["10.9.0.1", "2001:db8::1"], ports: sql, labels: { team: "a" } }),
+    );
+  });
+
+  it("of type Headless have none, whatever stands there", () => {
+    const kept = projectServiceImport({ metadata, spec: { type: "Headless", ips: ["10.9.0.1"], ports: null } });
+    expect(kept).to.deep.include({ headless: true, clusterIPs: [], ports: [] });
+  });
+
+  it("without an address yet have none", () => {
+    expect(projectServiceImport({ metadata, spec: { type: "ClusterSetIP" } })).to.deep.include({ headless: false, clusterIPs: [] });
+  });
+
+  for (const spec of [{ type: "Other" }, { type: "ClusterSetIP", ips: ["web"] }, { type: "Headless", ports: [{ port: 0 }] }]) {
+    it(`are refused where they can't be: ${JSON.stringify(spec)}`, () => {
+      expect(() => projectServiceImport({ metadata, spec })).to.throw(Unfit);
+    });
+  }
+
+  it("their slices say by labels which Service and which cluster; others are none of theirs", () => {
+    const labels = { "multicluster.kubernetes.io/service-name": "db", "multicluster.kubernetes.io/source-cluster": "c1" };
+    const raw = { metadata: { ...metadata, labels }, addressType: "IPv4", endpoints: [{ addresses: ["10.1.0.1"] }], ports: rawPorts };
+    const kept = projectImportedSlice(raw);
+    expect({ ...kept }).to.deep.equal(
+      slice({
+        namespace: "shop",
+        name: "db",
+        service: "db",
+        cluster: "c1",
+        endpoints: [{ addresses: ["10.1.0.1"], ready: true }],
+        ports: sql,
+      }),
+    );
+    const own = { ...raw, metadata: { ...metadata, labels: { "kubernetes.io/service-name": "db" } } };
+    expect(projectImportedSlice(own)).to.equal(undefined);
   });
 });
