@@ -106,6 +106,12 @@ describe("deploy/kubernetes", () => {
       );
     });
 
+    it("kubeadm's own Corefile is refused for what the table calls missing, and for nothing else", () => {
+      const { errors } = openedBy(find(kubeadm, "ConfigMap", "coredns").data?.["Corefile"] ?? "");
+      const named = errors.map((error) => error.replace(/ \(line \d+\)/g, "").replace(/^\d+: /, ""));
+      expect(named).to.deep.equal([`Error during parsing: not in this version yet: ${missing.join(", ")}`]);
+    });
+
     it("what the table calls missing is missing; once it is there, the Corefiles in deploy/ get it as kubeadm writes it", () => {
       expect(missing.filter((name) => plugins.has(name))).to.deep.equal([]);
     });
