@@ -6,7 +6,7 @@ import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { plugins } from "../../src/plugins/index.ts";
-import { codeBlocks, read, root } from "../helpers/source-tree.ts";
+import { read, root } from "../helpers/source-tree.ts";
 import { temporaryFolder } from "../helpers/ndots-process.ts";
 import {
   find,
@@ -300,23 +300,6 @@ describe("deploy/kubernetes", () => {
       expect(labels).to.deep.include((find(objects, "Service", service).spec as Service).selector);
       expect(labels).to.deep.include((found.spec as Selecting).selector.matchLabels);
     }
-  });
-});
-
-describe("deploy's documents", () => {
-  const documents = ["deploy/README.md", "deploy/kubernetes/README.md", "deploy/sidecar/README.md"];
-
-  for (const document of documents) {
-    it(`${document}: its Corefiles have no errors`, () => {
-      const examples = codeBlocks(read(document)).filter(({ language }) => language === "corefile");
-      expect(examples.flatMap(({ text }) => openedBy(text).errors)).to.deep.equal([]);
-    });
-  }
-
-  it("the READMEs name only folders and files that are there", () => {
-    const named = documents.flatMap((document) => [...read(document).matchAll(/\bdeploy\/[\w./-]*[\w]/g)].map(([path]) => path));
-    expect(named).to.not.have.lengthOf(0);
-    for (const path of named) expect(() => execFileSync("ls", [join(root, path)], { stdio: "pipe" }), path).to.not.throw();
   });
 });
 
