@@ -129,12 +129,12 @@ export async function createListening(options: ListeningOptions): Promise<Listen
           const before = sites;
           sites = wanted.map(({ site }) => site);
           for (const { site, group } of wanted) site.group = group;
-          await path.resize(threads);
-          await Promise.all(
-            wanted
-              .filter(({ site }) => before.includes(site))
-              .flatMap(({ site: { udp, tcp }, group }) => [udp.serve(group), tcp.serve(group)]),
-          );
+          const kept = wanted.filter(({ site }) => before.includes(site));
+          // In one turn: threads that are new start with what is new.
+          await Promise.all([
+            ...kept.flatMap(({ site: { udp, tcp }, group }) => [udp.serve(group), tcp.serve(group)]),
+            path.resize(threads),
+          ]);
           await close(
             before.filter((site) => !sites.includes(site)),
             graceMs,

@@ -74,6 +74,8 @@ interface Figures {
 }
 
 async function measure(subject: Subject): Promise<Figures> {
+  const progress = (step: string): void => void process.stderr.write(`${subject.name}: ${step}…\n`);
+  progress("sync");
   await using api = await startFakeApi(
     kubeconfig,
     [
@@ -94,10 +96,14 @@ async function measure(subject: Subject): Promise<Figures> {
   await new Promise((resolve) => setTimeout(resolve, 10_000)); // V8 gives back what it no longer needs
   const steadyMiB = residentMiB(server.pid);
 
+  progress("relist");
   const relist = await relistOf(api, subject, server);
+  progress("events");
   const slow = await latencies(api, subject.port, quick ? 60 : 200, 20);
   const busy = await latencies(api, subject.port, events, 200);
+  progress("cuts");
   const behindS = await behindUnderCuts(api, subject.port);
+  progress("outage");
   const backS = await backFromOutage(api, subject);
   return { syncS, peakMiB, steadyMiB, ...relist, slow, busy, backS, behindS };
 }

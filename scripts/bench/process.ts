@@ -179,6 +179,7 @@ export async function idle(pid: number): Promise<void> {
   const LOOK_MS = 1_000;
   for (let before = -1; ;) {
     const now = cpuTime(pid).seconds;
+    if (Number.isNaN(now)) throw new Error(`process ${pid} has ended`);
     if (before >= 0 && now - before < 0.02) return;
     before = now;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
