@@ -91,19 +91,19 @@ conforms("k8s-dns 2.4.1: A and AAAA of a headless Service", [
     rule: "18, publishNotReadyAddresses",
     ask: "early.default.svc.cluster.local. A",
     gives: ["… 5 IN A 10.244.4.6"],
-    ours: "in a cluster the endpoint slice controller reads the field",
+    manifests: "the endpoint slice controller, which reads the field",
   },
   {
     rule: "18, and by hostname",
     ask: "early-0.early.default.svc.cluster.local. A",
     gives: ["… 5 IN A 10.244.4.6"],
-    ours: "in a cluster the endpoint slice controller reads the field",
+    manifests: "the endpoint slice controller, which reads the field",
   },
   {
     rule: "18, tolerate-unready-endpoints",
     ask: "tolerant-0.tolerant.default.svc.cluster.local. A",
     gives: ["… 5 IN A 10.244.4.7"],
-    ours: "in a cluster the endpoint slice controller reads the annotation",
+    manifests: "the endpoint slice controller, which reads the annotation",
   },
 ]);
 

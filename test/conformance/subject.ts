@@ -1,5 +1,5 @@
 // The server under test: ours on the fixture, with the answer table and without it, on the main thread and with threads
-// that listen; or the one that NDOTS_SUBJECT names.
+// that listen; or the one that NDOTS_SUBJECT names. NDOTS_SUBJECT_KUBECONFIG gives ours the fixture from a cluster's API.
 // Every question goes over a real socket.
 
 import { readFileSync } from "node:fs";
@@ -23,8 +23,14 @@ export interface Subject extends AsyncDisposable {
 /** `host:port` of another server, IPv6 addresses in brackets. */
 const elsewhere = process.env["NDOTS_SUBJECT"];
 
+/** A kubeconfig of the cluster that has the fixture; the manifests serve it unless named. */
+const kubeconfig = process.env["NDOTS_SUBJECT_KUBECONFIG"];
+
 /** The server under test is ours: what only ours promises is asked too. */
 export const isOurs: boolean = elsewhere === undefined;
+
+/** It makes of the manifests what a cluster's controllers would. */
+export const readsManifests: boolean = isOurs && kubeconfig === undefined;
 
 const corefile = fileURLToPath(new URL("fixture/Corefile", import.meta.url));
 
@@ -37,7 +43,7 @@ export async function startSubject(edit: (corefile: string) => string = (text) =
   const { createServer: createBuilt } = await built<typeof import("../../src/server.ts")>("server");
   const start = (create: typeof createServer, table: "on" | "off", listeners: "auto" | "portable"): ReturnType<typeof createServer> =>
     create({
-      corefile: edit(readFileSync(corefile, "utf8")),
+      corefile: edit(fromSource(readFileSync(corefile, "utf8"))),
       file: corefile,
       port: 0,
       address: "127.0.0.1",
@@ -65,6 +71,14 @@ export async function startSubject(edit: (corefile: string) => string = (text) =
       await Promise.all(servers.map((server) => server.stop("now")));
     },
   };
+}
+
+// An API's namespaces can't all be searched: that would hide names of the Internet.
+function fromSource(text: string): string {
+  if (kubeconfig === undefined) return text;
+  return text
+    .replace(/manifests .+\n\s*service_cidr .+/, `kubeconfig ${kubeconfig}`)
+    .replace(/search (.+) \{\s*namespaces all\s*\}/, "search $1 prod empty");
 }
 
 function targetOf(text: string): Target {

@@ -10,7 +10,7 @@ import { RRTypes } from "../../src/dns/records.ts";
 import { formatRecord, parseRecord, rcodeName, typeOf } from "../../src/dns/text.ts";
 import { query, type EdnsOptions, type QueryOptions } from "../helpers/dns-client.ts";
 import { needs } from "../helpers/needs.ts";
-import { exchange, isOurs, startSubject, type Subject, type Way } from "./subject.ts";
+import { exchange, isOurs, readsManifests, startSubject, type Subject, type Way } from "./subject.ts";
 
 /** One question. What is not said is at its usual: NOERROR, AA and RD, nothing in the sections that are not named. */
 export interface Row {
@@ -35,6 +35,8 @@ export interface Row {
   readonly edns?: EdnsOptions | false;
   /** Why other servers may answer differently: the row is then asked of ours only. */
   readonly ours?: string;
+  /** What of a cluster would have to run to give this answer from its API: the row is then asked of manifests only. */
+  readonly manifests?: string;
 }
 
 const ZONE = "cluster.local.";
@@ -56,6 +58,7 @@ export function conforms(title: string, rows: readonly Row[], edit?: (corefile: 
     for (const row of rows) {
       it(`${row.rule}: ${row.ask}`, async function () {
         needs(this, isOurs || row.ours === undefined, `ndots' own: ${row.ours}`);
+        needs(this, readsManifests || row.manifests === undefined, `needs more of a cluster: ${row.manifests}`);
         for (const way of subject.ways) await check(row, way);
       });
     }
