@@ -77,7 +77,7 @@ describe("start", () => {
     const lines: string[] = [];
     const refused = createServer({ ...BASE, embedded: false, env: {}, log: fakeLog(lines) });
     expect(await messageOf(refused)).to.include("not in a Pod: KUBERNETES_SERVICE_HOST");
-    expect(lines.join("\n")).to.match(/^\[WARNING\] Corefile:2:\d+: kubernetes: .*manifests PATH/m);
+    expect(lines.join("\n")).to.match(/^\[WARNING\] Corefile:2:\d+: warning: kubernetes: .*manifests PATH/m);
   });
 
   it("serves UDP and TCP on one port that the kernel chose, for every block without a port", async () => {
