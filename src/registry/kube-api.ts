@@ -9,6 +9,7 @@
 //
 // The API server may be away, slow or wrong: the registry keeps what it was last told, and says so.
 
+import { setMaxListeners } from "node:events";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
@@ -74,6 +75,8 @@ async function run(options: KubeApiOptions, registry: WritableRegistry, synced: 
   });
   const apply = (changes: readonly Change[]): void => registry.apply(...changes);
 
+  // A few for each resource; Node warns of more than ten.
+  setMaxListeners(0, signal);
   try {
     const kept = snapshot && { ...snapshot, identity: identityOf(host, resources), clock, log };
     if (kept !== undefined && (await loadSnapshot({ ...kept, apply }))) {

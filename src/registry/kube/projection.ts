@@ -121,11 +121,11 @@ function sliceOf(raw: Raw, serviceLabel: string): EndpointSlice | undefined {
   return packedSlice({ kind: "EndpointSlice", ...head, service, addressType, ports, ...ofCluster }, packEndpoints(endpoints));
 }
 
-/** A Pod that has finished has given its addresses back: others may have them by now. */
+/** A Pod that has finished, or whose node is lost, may have given its addresses back: others may have them by now. */
 export function projectPod(raw: Raw): Pod {
   const status = fields(raw, "status");
   const phase = status["phase"];
-  const isGone = phase === "Succeeded" || phase === "Failed";
+  const isGone = phase === "Succeeded" || phase === "Failed" || phase === "Unknown";
   return { kind: "Pod", ...headOf(fields(raw, "metadata"), checkSubdomain), addresses: isGone ? NONE : podIPs(status) };
 }
 

@@ -16,7 +16,7 @@ import {
 export interface ResourceOptions {
   /** Only these namespaces; all if absent. */
   readonly namespaces?: readonly string[] | undefined;
-  /** A label selector for Services, for the server to evaluate. */
+  /** A label selector for Services, EndpointSlices and Pods, as CoreDNS has it; for the server to evaluate. */
   readonly serviceLabels?: string | undefined;
   readonly endpoints: boolean;
   readonly pods: "keep" | "drop";
@@ -71,8 +71,8 @@ export function resourcesFor({ namespaces, serviceLabels, endpoints, pods, multi
   return [
     ofNamespaces,
     ...namespaced("services", "Service", "/api/v1", projectService, labelSelector),
-    ...(endpoints ? namespaced("endpointslices", "EndpointSlice", "/apis/discovery.k8s.io/v1", projectSlice) : []),
-    ...(pods === "keep" ? namespaced("pods", "Pod", "/api/v1", projectPod) : []),
+    ...(endpoints ? namespaced("endpointslices", "EndpointSlice", "/apis/discovery.k8s.io/v1", projectSlice, labelSelector) : []),
+    ...(pods === "keep" ? namespaced("pods", "Pod", "/api/v1", projectPod, labelSelector) : []),
   ];
 }
 

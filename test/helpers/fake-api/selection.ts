@@ -2,7 +2,7 @@
 
 import type { Labels, Version } from "./store.ts";
 
-export type Selects = (version: Pick<Version, "namespace" | "name" | "labels">) => boolean;
+export type Selects = (version: Version) => boolean;
 
 /** A predicate for objects; a text that is wrong is returned instead. */
 export function selection(namespace: string | undefined, labelSelector = "", fieldSelector = ""): Selects | { readonly wrong: string } {
@@ -17,7 +17,7 @@ export function selection(namespace: string | undefined, labelSelector = "", fie
 }
 
 type LabelTerm = (labels: Labels) => boolean;
-type FieldTerm = (version: Pick<Version, "namespace" | "name">) => boolean;
+type FieldTerm = (version: Version) => boolean;
 
 // Commas inside parentheses belong to a set.
 function terms(selector: string): string[] {
@@ -39,8 +39,15 @@ function labelTerm(term: string): LabelTerm | string {
 }
 
 function fieldTerm(term: string): FieldTerm | string {
-  const match = /^metadata\.(name|namespace)(==|=|!=)(.*)$/.exec(term);
-  if (match === null) return `field label not supported: ${term}`;
-  const field = match[1] as "name" | "namespace";
-  return (version) => (version[field] === match[3]) === (match[2] !== "!=");
+  const match = /^([a-zA-Z.]+?)(==|=|!=)(.*)$/.exec(term);
+  const [, field = "", operator, value] = match ?? [];
+  const read = FIELDS[field];
+  if (match === null || read === undefined) return `field label not supported: ${term}`;
+  return (version) => (read(version) === value) === (operator !== "!=");
 }
+
+const FIELDS: Readonly<Record<string, (version: Version) => string | undefined>> = {
+  "metadata.name": ({ name }) => name,
+  "metadata.namespace": ({ namespace }) => namespace,
+  "status.phase": ({ json }) => (JSON.parse(json) as { status?: { phase?: string } }).status?.phase,
+};
