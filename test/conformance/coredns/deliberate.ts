@@ -75,10 +75,7 @@ const list: readonly Deliberate[] = [
   {
     why: "slices of type FQDN are ignored: CoreDNS makes CNAMEs of them, several at a name",
     holds: ({ name, objects }) => {
-      const [service, namespace] = name
-        .replace(/\.svc\.~$/i, "")
-        .split(".")
-        .slice(-2);
+      const [service, namespace] = serviceIn(name);
       return objects.some(
         ({ kind, metadata, ...fields }) =>
           kind === "EndpointSlice" &&

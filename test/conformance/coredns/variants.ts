@@ -40,6 +40,7 @@ export function corefileFor(net: number, port: number, access: string): string {
     [
       `.:${port} {`,
       `    bind ${addressFor(net, at)}`,
+      "    bufsize 4096", // nothing is left out of answers for want of room
       `    kubernetes cluster.local ${inSet ? "clusterset.local " : ""}in-addr.arpa ip6.arpa {`,
       ...[access, ...options].map((line) => `        ${line}`),
       "    }",
