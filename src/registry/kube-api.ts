@@ -33,6 +33,10 @@ export interface KubeApiOptions {
   readonly endpoints: boolean;
   /** Whether Pods are watched (`pods verified` needs them). */
   readonly pods: "keep" | "drop";
+  /** Whether endpoints keep the names of their Pods (`endpoint_pod_names` needs them); not if absent. */
+  readonly podNames?: "keep" | "drop";
+  /** Whether endpoints keep their topology zones (`zonal` needs them); not if absent. */
+  readonly zones?: "keep" | "drop";
   /** Watches the ServiceImports of a cluster set (KEP-1645) instead of Services: a registry of its own. */
   readonly multicluster: boolean;
   /** Without a word from the API server for so long, the registry counts as stale. At least two minutes make sense: bookmarks come each minute. */

@@ -149,12 +149,25 @@ describe("registry: the Kubernetes API as a source", () => {
     expect(asked(other)).to.deep.equal(["/api/v1/namespaces", "/api/v1/pods", "/api/v1/services"]);
   });
 
-  it("lets the server select Services by their labels", async () => {
+  it("lets the server select by labels, and keeps those of Services then", async () => {
     await using it = await start({ serviceLabels: "app in (web)", before: (api) => void api.apply(web("10.96.0.2", "other")) });
-    expect([...it.registry.services()].map(({ name }) => name)).to.deep.equal(["web"]);
-    expect(it.api.requests.filter(({ query }) => query["labelSelector"] !== undefined).map(({ resource }) => resource)).to.deep.equal([
-      "services",
+    expect([...it.registry.services()].map(({ name, labels }) => ({ name, labels }))).to.deep.equal([
+      { name: "web", labels: { app: "web" } },
     ]);
+    const selected = it.api.requests.filter(({ query }) => query["labelSelector"] === "app in (web)").map(({ resource }) => resource);
+    expect(selected).to.have.members(["services", "endpointslices"]);
+    await using other = await start();
+    expect(other.registry.service("default", "web")?.labels, "nobody asks for them").to.deep.equal({});
+  });
+
+  it("keeps of endpoints what is asked for", async () => {
+    const endpoint = { addresses: ["10.1.0.1"], targetRef: { kind: "Pod", name: "web-0", namespace: "default" }, zone: "eu-1a" };
+    const objects = [{ ...slice("web-1", []), endpoints: [endpoint] }];
+    await using it = await start({ api: { objects }, podNames: "keep", zones: "keep" });
+    const kept = ({ registry }: Running): unknown => registry.slices("default", "web")[0]?.endpoints[0];
+    expect(kept(it)).to.deep.equal({ addresses: ["10.1.0.1"], ready: true, podName: "web-0", zone: "eu-1a" });
+    await using lean = await start({ api: { objects } });
+    expect(kept(lean)).to.deep.equal({ addresses: ["10.1.0.1"], ready: true });
   });
 
   it("watches a few namespaces one by one, so that a Role in each is enough, and takes them as there", async () => {

@@ -78,6 +78,8 @@ function apiSpec(options: KubernetesOptions, host: Host, access: KubeAccess, wha
     ...(labels !== undefined && !isClusterSet && { serviceLabels: labels.text }),
     endpoints: options.noendpoints !== true,
     pods: options.pods === "verified" && !isClusterSet ? "keep" : "drop",
+    ...(options.endpoint_pod_names && { podNames: "keep" }),
+    ...(options.zonal && { zones: "keep" }),
     multicluster: isClusterSet,
     staleAfterMs,
     ...(snapshot !== undefined && {

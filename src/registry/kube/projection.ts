@@ -96,17 +96,25 @@ export function projectServiceImport(raw: Raw): Service {
   };
 }
 
+/** What of an endpoint is kept beside its addresses and hostname: of 100,000 endpoints, each takes 1 to 3 MiB. */
+export interface EndpointFields {
+  readonly podNames: "keep" | "drop";
+  readonly zones: "keep" | "drop";
+}
+
+const ALL_FIELDS: EndpointFields = { podNames: "keep", zones: "keep" };
+
 /** Undefined for a slice that is no Service's, or that has names instead of addresses. */
-export function projectSlice(raw: Raw): EndpointSlice | undefined {
-  return sliceOf(raw, SERVICE_LABEL);
+export function projectSlice(raw: Raw, kept: EndpointFields = ALL_FIELDS): EndpointSlice | undefined {
+  return sliceOf(raw, SERVICE_LABEL, kept);
 }
 
 /** The slices of ServiceImports: which Service, and in which cluster, say labels of their own. */
-export function projectImportedSlice(raw: Raw): EndpointSlice | undefined {
-  return sliceOf(raw, IMPORT_LABEL);
+export function projectImportedSlice(raw: Raw, kept: EndpointFields = ALL_FIELDS): EndpointSlice | undefined {
+  return sliceOf(raw, IMPORT_LABEL, kept);
 }
 
-function sliceOf(raw: Raw, serviceLabel: string): EndpointSlice | undefined {
+function sliceOf(raw: Raw, serviceLabel: string, kept: EndpointFields): EndpointSlice | undefined {
   const metadata = fields(raw, "metadata");
   const head = headOf(metadata, checkSubdomain);
   const owner = labels(metadata)[serviceLabel];
@@ -114,7 +122,7 @@ function sliceOf(raw: Raw, serviceLabel: string): EndpointSlice | undefined {
   if (owner === undefined || owner === "" || addressType === "FQDN") return undefined;
   if (addressType === undefined) throw new Unfit(["addressType"], "Required value");
   const service = intern(checked(owner, checkLabel, ["metadata", "labels", serviceLabel]));
-  const endpoints = list(raw["endpoints"], ["endpoints"]).map((item, index) => endpointOf(item, addressType, ["endpoints", index]));
+  const endpoints = list(raw["endpoints"], ["endpoints"]).map((item, index) => endpointOf(item, addressType, ["endpoints", index], kept));
   const ports = share(list(raw["ports"], ["ports"]).map(endpointPort));
   const cluster = serviceLabel === IMPORT_LABEL ? text(labels(metadata)[CLUSTER_LABEL], ["metadata", "labels", CLUSTER_LABEL]) : "";
   const ofCluster = cluster === "" ? {} : { cluster: intern(cluster) };
@@ -232,7 +240,7 @@ function externalOf(raw: Raw, spec: Raw): string[] {
 }
 
 // Called for every endpoint of the cluster: a path is made only where there is something to say.
-function endpointOf(raw: unknown, family: string, path: Path): Endpoint {
+function endpointOf(raw: unknown, family: string, path: Path, kept: EndpointFields): Endpoint {
   const item = object(raw, path);
   const addresses: string[] = [];
   for (const each of texts(item["addresses"], path)) {
@@ -243,8 +251,8 @@ function endpointOf(raw: unknown, family: string, path: Path): Endpoint {
   }
   const { conditions, targetRef } = item;
   const hostname = text(item["hostname"], path);
-  const podName = isObject(targetRef) && targetRef["kind"] === "Pod" ? text(targetRef["name"], path) : "";
-  const zone = text(item["zone"], path);
+  const podName = kept.podNames === "keep" && isObject(targetRef) && targetRef["kind"] === "Pod" ? text(targetRef["name"], path) : "";
+  const zone = kept.zones === "keep" ? text(item["zone"], path) : "";
   return {
     addresses,
     // Unset counts as ready, as its consumers are told to read it.

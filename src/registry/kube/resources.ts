@@ -1,7 +1,7 @@
 // Which resources of the Kubernetes API are followed, and where they are: a table, cut to what the options ask for. A row
 // is one list and watch: a cluster-wide one, or one in each of a few namespaces, for which a namespaced Role is enough.
 
-import type { RegistryObject } from "../objects.ts";
+import type { RegistryObject, Service } from "../objects.ts";
 import {
   IMPORT_LABEL,
   projectImportedSlice,
@@ -20,6 +20,9 @@ export interface ResourceOptions {
   readonly serviceLabels?: string | undefined;
   readonly endpoints: boolean;
   readonly pods: "keep" | "drop";
+  /** Whether endpoints keep the names of their Pods, and their topology zones; not if absent. */
+  readonly podNames?: "keep" | "drop" | undefined;
+  readonly zones?: "keep" | "drop" | undefined;
   /** The cluster set's ServiceImports and their slices (KEP-1645), instead of the cluster's own Services and slices. */
   readonly multicluster: boolean;
 }
@@ -39,10 +42,13 @@ export interface Resource {
 /** Namespaces that are watched one by one; with more, the cluster is watched as a whole: each watch is a connection. */
 const MAX_SINGLE_NAMESPACES = 10;
 
-export function resourcesFor({ namespaces, serviceLabels, endpoints, pods, multicluster }: ResourceOptions): Resource[] {
+export function resourcesFor(options: ResourceOptions): Resource[] {
+  const { namespaces, serviceLabels, endpoints, pods, podNames = "drop", zones = "drop", multicluster } = options;
   const listed = namespaces === undefined ? undefined : new Set(namespaces);
   const places = listed === undefined || listed.size > MAX_SINGLE_NAMESPACES ? [undefined] : [...listed];
   const labelSelector = serviceLabels === undefined ? {} : { labelSelector: serviceLabels };
+  const kept = { podNames, zones };
+  const slice: Project = (raw) => (multicluster ? projectImportedSlice(raw, kept) : projectSlice(raw, kept));
   const namespaced = (name: string, kind: RegistryObject["kind"], root: string, project: Project, query = {}): Resource[] =>
     places.map((namespace) => ({
       name,
@@ -65,15 +71,20 @@ export function resourcesFor({ namespaces, serviceLabels, endpoints, pods, multi
     return [
       ofNamespaces,
       ...namespaced("serviceimports", "Service", "/apis/multicluster.x-k8s.io/v1alpha1", projectServiceImport),
-      ...(endpoints ? namespaced("endpointslices", "EndpointSlice", "/apis/discovery.k8s.io/v1", projectImportedSlice, imported) : []),
+      ...(endpoints ? namespaced("endpointslices", "EndpointSlice", "/apis/discovery.k8s.io/v1", slice, imported) : []),
     ];
   }
   return [
     ofNamespaces,
-    ...namespaced("services", "Service", "/api/v1", projectService, labelSelector),
-    ...(endpoints ? namespaced("endpointslices", "EndpointSlice", "/apis/discovery.k8s.io/v1", projectSlice, labelSelector) : []),
+    ...namespaced("services", "Service", "/api/v1", serviceLabels === undefined ? unlabelledService : projectService, labelSelector),
+    ...(endpoints ? namespaced("endpointslices", "EndpointSlice", "/apis/discovery.k8s.io/v1", slice, labelSelector) : []),
     ...(pods === "keep" ? namespaced("pods", "Pod", "/api/v1", projectPod, labelSelector) : []),
   ];
+}
+
+// Labels are only there to be selected by: those of 10,000 Services, five each, take 3 MiB.
+function unlabelledService(raw: Readonly<Record<string, unknown>>): Service {
+  return projectService({ ...raw, metadata: { ...(raw["metadata"] as object), labels: undefined } });
 }
 
 // What is in other namespaces is not kept, whoever sends it.

@@ -142,12 +142,10 @@ describe("kubernetes: which sources are the same over a reload", () => {
     "ttl 30",
     "pods insecure",
     "fallthrough",
-    "endpoint_pod_names",
     "ignore empty_service",
     "namespace_labels team=a",
     "ptr one",
     "reasons off",
-    "zonal",
     "startup_timeout 9s",
     "ready_when_stale off",
     "stale_after 5m",
@@ -157,6 +155,8 @@ describe("kubernetes: which sources are the same over a reload", () => {
 
   const different = [
     "pods verified",
+    "endpoint_pod_names",
+    "zonal",
     "namespaces a",
     "labels app=web",
     "noendpoints",
