@@ -39,7 +39,7 @@ export interface KubeApiOptions {
   readonly zones?: "keep" | "drop";
   /** Watches the ServiceImports of a cluster set (KEP-1645) instead of Services: a registry of its own. */
   readonly multicluster: boolean;
-  /** Without a word from the API server for so long, the registry counts as stale. At least two minutes make sense: bookmarks come each minute. */
+  /** Without a word from the API server for so long, the registry counts as stale. */
   readonly staleAfterMs: number;
   readonly snapshot?: { readonly file: string; readonly maxAgeMs: number };
   readonly limits: KubeLimits;
@@ -83,7 +83,8 @@ async function run(options: KubeApiOptions, registry: WritableRegistry, synced: 
   setMaxListeners(0, signal);
   try {
     const kept = snapshot && { ...snapshot, identity: identityOf(host, resources), clock, log };
-    if (kept !== undefined && (await loadSnapshot({ ...kept, apply }))) {
+    // A second run has something newer than a snapshot.
+    if (kept !== undefined && !registry.synced && (await loadSnapshot({ ...kept, apply }))) {
       registry.setFreshness("snapshot");
       synced();
     }

@@ -141,7 +141,7 @@ describe("registry: the Kubernetes API as a source", () => {
     });
   }
 
-  it("asks for what is needed, and for Pods only when they are (C113)", async () => {
+  it("asks for what is needed, and for Pods only when they are", async () => {
     await using it = await start();
     const asked = (running: Running): string[] => [...new Set(running.api.requests.map(({ path }) => path))].sort();
     expect(asked(it)).to.deep.equal(["/api/v1/namespaces", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices"]);
@@ -308,6 +308,35 @@ describe("registry: an outage of the Kubernetes API", () => {
     expect(it.log.at(-1)).to.match(/^info: Kubernetes API at http:\/\/127\.0\.0\.1:\d+: works again after \d+m/);
   }).timeout(20_000);
 
+  it("is not what silence is: bookmarks come each minute, and stale_after may be shorter", async () => {
+    await using it = await start({ staleAfterMs: 30_000, api: { bookmarkMs: 60_000 } });
+    for (let second = 0; second < 100; second++) {
+      await it.clock.advance(1_000);
+      expect(it.registry.freshness).to.equal("current");
+    }
+    await it.api.stop();
+    await it.until(() => it.registry.problem !== undefined, "the problem");
+    for (let second = 0; second < 30; second++) await it.clock.advance(1_000);
+    expect(it.registry.freshness).to.equal("stale");
+  });
+
+  it("does not leave a Pod's address with its last user: after it, the new one's is all there is (C113)", async () => {
+    const pod = (name: string, namespace: string): Raw => ({
+      kind: "Pod",
+      metadata: { name, namespace },
+      status: { phase: "Running", podIP: "10.1.0.9", podIPs: [{ ip: "10.1.0.9" }] },
+    });
+    await using it = await start({ pods: "keep", before: (api) => void api.apply(pod("old", "default")) });
+    const users = (): string[] => it.registry.podsAt("10.1.0.9").map(({ name, namespace }) => `${namespace}/${name}`);
+    expect(users()).to.deep.equal(["default/old"]);
+    await it.api.stop();
+    it.api.delete("Pod", "default", "old");
+    it.api.apply(pod("new", "team"));
+    it.api.compact();
+    await it.api.start();
+    await it.until(() => users().join() === "team/new", "the new user of the address");
+  });
+
   it("with a half-open connection is noticed after 130 s, and what was deleted meanwhile is gone (C105, coredns#3879)", async () => {
     await using it = await start();
     it.api.stall();
@@ -348,7 +377,7 @@ describe("registry: an outage of the Kubernetes API", () => {
     }
   });
 
-  it("at the start is bridged by a snapshot, which the first lists put right (coredns#3860)", async () => {
+  it("at the start is bridged by a snapshot, which the first lists put right", async () => {
     const folder = await mkdtemp(join(tmpdir(), "ndots-kube-"));
     const snapshot = { file: join(folder, "snapshot"), maxAgeMs: 3_600_000 };
     try {

@@ -12,7 +12,7 @@ export interface SourceStateOptions {
   readonly registry: WritableRegistry;
   readonly clock: Clock;
   readonly log: Log;
-  /** What is not heard of for so long is stale. Bookmarks come about each minute. */
+  /** What can't be had for so long is stale. */
   readonly staleAfterMs: number;
   /** Of the API server, for messages. */
   readonly host: string;
@@ -34,6 +34,8 @@ export interface SourceState {
 
 /** Between two lines about the same outage, or about objects that are left out. */
 const LOG_EVERY_MS = 60_000;
+/** A watch may be silent for so long: bookmarks come about each minute, and it is given up after this. */
+const QUIET_MS = 130_000;
 /** How often ages are looked at. */
 const LOOK_MS = 1_000;
 
@@ -49,12 +51,17 @@ export function createSourceState(options: SourceStateOptions): SourceState {
   let hasTold = false;
   let skippedSince = 0;
 
+  // What was never delivered is unknown, not stale; and silence alone is none of it while bookmarks may be on their way.
+  function isStale(resource: Resource): boolean {
+    const heardMs = contacts.get(resource);
+    if (awaited.has(resource) || heardMs === undefined) return false;
+    const bound = problems.has(resource) ? staleAfterMs : Math.max(staleAfterMs, QUIET_MS);
+    return clock.monotonic() - heardMs >= bound;
+  }
+
   function lookAtAges(): void {
-    // What was never delivered is unknown, not stale.
-    const oldest = Math.min(...resources.map((each) => (awaited.has(each) ? Infinity : (contacts.get(each) ?? Infinity))));
-    const isStale = clock.monotonic() - oldest >= staleAfterMs;
     if (registry.freshness === "snapshot" && awaited.size > 0) return;
-    registry.setFreshness(isStale ? "stale" : "current");
+    registry.setFreshness(resources.some(isStale) ? "stale" : "current");
   }
 
   function tell(): void {
