@@ -16,9 +16,23 @@ export interface FakeApi extends AsyncDisposable {
   apply(object: KubeObject): Promise<void>;
 }
 
-/** Starts it; `args` as test/helpers/fake-api/main.ts takes them. */
-export async function startFakeApi(kubeconfig: string, args: readonly string[], cpu?: number): Promise<FakeApi> {
-  const command = [process.execPath, "--import", "tsx", join(root, "test/helpers/fake-api/main.ts"), "--kubeconfig", kubeconfig, ...args];
+/** Starts it; `args` as test/helpers/fake-api/main.ts takes them, `prefix` goes before the command. */
+export async function startFakeApi(
+  kubeconfig: string,
+  args: readonly string[],
+  cpu?: number,
+  prefix: readonly string[] = [],
+): Promise<FakeApi> {
+  const command = [
+    ...prefix,
+    process.execPath,
+    "--import",
+    "tsx",
+    join(root, "test/helpers/fake-api/main.ts"),
+    "--kubeconfig",
+    kubeconfig,
+    ...args,
+  ];
   const [program = "", ...rest] = cpu === undefined ? command : ["taskset", "-c", String(cpu), ...command];
   const child: ChildProcess = spawn(program, rest, { stdio: ["pipe", "pipe", "inherit"], cwd: root });
   const { stdin, stdout } = child;
