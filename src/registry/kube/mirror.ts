@@ -8,9 +8,10 @@
 // last write by resourceVersion wins, whatever order they come in.
 
 import { isDeepStrictEqual } from "node:util";
-import type { Change, RegistryObject } from "../objects.ts";
-import { identify, type Identity, type Project, Unfit } from "./projection.ts";
 import { isObject } from "../manifest-fields.ts";
+import type { Change, RegistryObject } from "../objects.ts";
+import { identify, type Identity, type Project } from "./projection.ts";
+import { Unfit, type Raw } from "./raw-fields.ts";
 
 interface Held {
   object: RegistryObject;
@@ -109,7 +110,7 @@ export function createMirror({ project, onSkip }: MirrorOptions): Mirror {
         }
         let object: RegistryObject | undefined;
         try {
-          object = project(raw as Readonly<Record<string, unknown>>);
+          object = project(raw as Raw);
         } catch (error) {
           // What it was stays: better the last good state than none.
           if (known !== undefined) known.list = lists;
@@ -132,7 +133,7 @@ export function createMirror({ project, onSkip }: MirrorOptions): Mirror {
       const isChange = identified(raw, ({ version }, key) => {
         const known = held.get(key);
         if (version <= (known?.version ?? deleted.get(key) ?? Number.NaN)) return false;
-        const object = project(raw as Readonly<Record<string, unknown>>);
+        const object = project(raw as Raw);
         if (object === undefined) {
           if (known !== undefined) remove(key, known);
           return known !== undefined;

@@ -2,20 +2,12 @@
 // rest (managedFields, annotations) dies young. Pure; called by mirror.ts. The server has validated what it stores; what is
 // wrong all the same is refused as a whole (Unfit), for half an object would be an answer that nobody meant.
 
-import { canonicalAddress, checkLabel, checkPort, checkSubdomain, familyOf, NOT_AN_ADDRESS } from "../kube-names.ts";
-import { formatPath, invalid, isObject } from "../manifest-fields.ts";
+import { canonicalAddress, checkLabel, checkPort, checkSubdomain, familyOf } from "../kube-names.ts";
+import { invalid, isObject } from "../manifest-fields.ts";
 import type { Path } from "../manifest-text.ts";
 import type { Endpoint, EndpointPort, EndpointSlice, Namespace, Pod, Protocol, RegistryObject, Service, ServicePort } from "../objects.ts";
 import { packEndpoints, packedSlice } from "../packed-slice.ts";
-
-type Raw = Readonly<Record<string, unknown>>;
-
-/** An object that can't be used, and why. */
-export class Unfit extends Error {
-  constructor(path: Path, fault: string) {
-    super(path.length === 0 ? fault : `${formatPath(path)}: ${fault}`);
-  }
-}
+import { address, checked, fields, isNothing, list, object, oneOf, text, texts, type Raw, Unfit } from "./raw-fields.ts";
 
 /** The object to keep; undefined for one that DNS has no use for. Throws Unfit. */
 export type Project<T extends RegistryObject = RegistryObject> = (raw: Raw) => T | undefined;
@@ -291,61 +283,6 @@ function annotation(metadata: Raw, key: string): unknown {
 function timeOf(value: unknown): number | undefined {
   const time = typeof value === "string" ? Date.parse(value) : Number.NaN;
   return Number.isNaN(time) ? undefined : time;
-}
-
-// ── fields of what is not known to have them ───────────────────────────────────────────────────────────────────
-
-function isNothing(value: unknown): value is undefined | null {
-  return value === undefined || value === null;
-}
-
-function object(value: unknown, path: Path): Raw {
-  if (!isObject(value)) throw new Unfit(path, invalid(value, "must be an object"));
-  return value;
-}
-
-function fields(raw: Raw, key: string): Raw {
-  if (isNothing(raw[key])) throw new Unfit([key], "Required value");
-  return object(raw[key], [key]);
-}
-
-// Go marshals an empty slice that was never made as null.
-function list(value: unknown, path: Path): readonly unknown[] {
-  if (isNothing(value)) return NONE;
-  if (!Array.isArray(value)) throw new Unfit(path, invalid(value, "must be an array"));
-  return value as readonly unknown[];
-}
-
-function texts(value: unknown, path: Path): readonly string[] {
-  const items = list(value, path);
-  for (const item of items) if (typeof item !== "string") throw new Unfit(path, invalid(item, "must be a string"));
-  return items as readonly string[];
-}
-
-/** "" for what is not there: the API server leaves empty fields out. */
-function text(value: unknown, path: Path): string {
-  if (isNothing(value)) return "";
-  if (typeof value !== "string") throw new Unfit(path, invalid(value, "must be a string"));
-  return value;
-}
-
-function checked(value: string, rule: (text: string) => string | undefined, path: Path): string {
-  const fault = rule(value);
-  if (fault !== undefined) throw new Unfit(path, invalid(value, fault));
-  return value;
-}
-
-function oneOf<T extends string>(value: unknown, supported: readonly T[], path: Path): T | undefined {
-  if (isNothing(value) || value === "") return undefined;
-  const found = supported.find((each) => each === value);
-  if (found === undefined) throw new Unfit(path, invalid(value, `supported values: ${supported.join(", ")}`));
-  return found;
-}
-
-function address(value: string, path: Path): string {
-  const canonical = canonicalAddress(value);
-  if (canonical === undefined) throw new Unfit(path, invalid(value, NOT_AN_ADDRESS));
-  return canonical;
 }
 
 // ── one copy of what many objects have ─────────────────────────────────────────────────────────────────────────

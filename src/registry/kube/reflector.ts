@@ -13,10 +13,12 @@ import type { Clock } from "../../clock.ts";
 import { isObject } from "../manifest-fields.ts";
 import type { Change } from "../objects.ts";
 import { timeSlice } from "../time-slice.ts";
-import { KubeError, type KubeClient, type KubeResponse } from "./client.ts";
+import { KubeError, type KubeClient } from "./client.ts";
 import { batchesOf, type Mirror } from "./mirror.ts";
 import { versionOf } from "./projection.ts";
+import { notTheList, Refused, refusalOf } from "./refusal.ts";
 import { type BodyReader, MalformedBody, readDocuments, readList } from "./stream.ts";
+import { watchdog } from "./watchdog.ts";
 
 /** Why a watch had to be opened again. */
 export type RestartReason = "ended" | "cut" | "stalled" | "expired" | "refused" | "malformed" | "unreachable";
@@ -72,32 +74,8 @@ const RELIST_SPREAD_MS = 1_000;
 const RETRY_MS = { least: 1_000, most: 30_000 };
 /** On top of what the server asks to wait. */
 const RETRY_AFTER_SPREAD_MS = 1_000;
-/** Of an error's body. */
-const MAX_STATUS_BYTES = 64 * 1024;
 const INITIAL_EVENTS_END = "k8s.io/initial-events-end";
-const [BAD_REQUEST, FORBIDDEN, NOT_FOUND, GONE, TOO_MANY_REQUESTS, GATEWAY_TIMEOUT] = [400, 403, 404, 410, 429, 504];
-
-/** The server has answered, but not with what was asked for. */
-class Refused extends Error {
-  readonly status: number;
-  readonly retryAfterMs: number | undefined;
-  /** The version to watch from is none the server has: only a list helps. */
-  readonly isExpired: boolean;
-
-  constructor(body: unknown, status: number, retryAfterMs?: number) {
-    const { reason, message, code, details } = isObject(body) ? body : {};
-    const causes = isObject(details) && Array.isArray(details["causes"]) ? (details["causes"] as unknown[]) : [];
-    const isTooLarge = causes.some((cause) => isObject(cause) && cause["reason"] === "ResourceVersionTooLarge");
-    const actual = status === 200 && typeof code === "number" ? code : status;
-    const why =
-      typeof reason === "string" && reason !== "" ? reason : typeof message === "string" ? message.slice(0, SHOWN_CHARACTERS) : "";
-    super([actual, why].filter((part) => part !== "").join(" "));
-    this.status = actual;
-    this.retryAfterMs = retryAfterMs;
-    this.isExpired = actual === GONE || (actual === GATEWAY_TIMEOUT && isTooLarge);
-  }
-}
-const SHOWN_CHARACTERS = 200;
+const [BAD_REQUEST, FORBIDDEN, NOT_FOUND, GONE, TOO_MANY_REQUESTS] = [400, 403, 404, 410, 429];
 
 class Stalled extends Error {}
 
@@ -301,34 +279,6 @@ function reasonOf(error: unknown): RestartReason {
   return error instanceof KubeError && error.kind !== "cut" ? "unreachable" : "cut";
 }
 
-async function refusalOf(response: KubeResponse): Promise<Refused> {
-  let text = Buffer.alloc(0);
-  try {
-    for await (const chunk of response.body) {
-      text = Buffer.concat([text, chunk]);
-      if (text.length > MAX_STATUS_BYTES) break;
-    }
-  } catch {
-    // The status says enough.
-  }
-  response.cancel();
-  return new Refused(parse(text.toString()), response.status, response.retryAfterMs);
-}
-
-/** A body of status 200 that is something else: a Status, as a proxy or a half-started server sends. */
-function notTheList(body: unknown): Error {
-  if (isObject(body) && body["kind"] === "Status") return new Refused(body, 200);
-  return new MalformedBody(`neither a list nor events, but ${JSON.stringify(body)?.slice(0, SHOWN_CHARACTERS) ?? "nothing"}`);
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 function resourceVersionOf(object: unknown): string | undefined {
   const metadata = isObject(object) ? object["metadata"] : undefined;
   const version = isObject(metadata) ? metadata["resourceVersion"] : undefined;
@@ -339,46 +289,6 @@ function endsInitialEvents(object: unknown): boolean {
   const metadata = isObject(object) ? object["metadata"] : undefined;
   const annotations = isObject(metadata) ? metadata["annotations"] : undefined;
   return isObject(annotations) && annotations[INITIAL_EVENTS_END] === "true";
-}
-
-interface Watchdog {
-  /** Aborts with the outer signal, and when nothing has been alive for too long. */
-  readonly signal: AbortSignal;
-  alive(): void;
-  hasStalled(): boolean;
-  stop(): void;
-}
-
-// Told of every chunk, so it only notes the time; one timer looks at it.
-function watchdog(clock: Clock, limitMs: number, outer: AbortSignal): Watchdog {
-  const inner = new AbortController();
-  const done = new AbortController();
-  const abort = (): void => inner.abort();
-  outer.addEventListener("abort", abort, { once: true });
-  if (outer.aborted) abort();
-  let aliveMs = clock.monotonic();
-  let isStalled = false;
-  void guard(); // delay() never rejects
-
-  async function guard(): Promise<void> {
-    for (;;) {
-      await clock.delay(aliveMs + limitMs - clock.monotonic(), done.signal);
-      if (done.signal.aborted) return;
-      if (clock.monotonic() - aliveMs < limitMs) continue;
-      isStalled = true;
-      return inner.abort();
-    }
-  }
-
-  return {
-    signal: inner.signal,
-    alive: () => void (aliveMs = clock.monotonic()),
-    hasStalled: () => isStalled,
-    stop() {
-      done.abort();
-      outer.removeEventListener("abort", abort);
-    },
-  };
 }
 
 function messageOf(error: unknown): string {
