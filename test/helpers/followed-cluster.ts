@@ -40,7 +40,10 @@ export interface FollowOptions {
 
 /** Fine enough for bounds of a tenth of a second. */
 const STEP_MS = 50;
-const LONG_STEP_MS = 5000;
+/** For times of minutes. */
+const LONG_STEP_MS = 2000;
+/** As long is looked at closely. */
+const FINE_MS = 10_000;
 /** A bound for a failing test. */
 const REAL_MS = 2000;
 /** Turns of the event loop for a few messages there and back. */
@@ -107,7 +110,7 @@ export async function followCluster({
         await settle();
         if (await condition()) return clock.monotonic() - begunMs;
         if (clock.monotonic() - begunMs >= ms) break;
-        await clock.advance(STEP_MS);
+        await clock.advance(clock.monotonic() - begunMs < FINE_MS ? STEP_MS : LONG_STEP_MS);
       }
       // What needs no more time than that may still wait for a disk or a busy machine.
       const endMs = performance.now() + REAL_MS;
@@ -119,7 +122,7 @@ export async function followCluster({
     },
     async pass(ms, each) {
       const endMs = clock.monotonic() + ms;
-      const step = ms > 60_000 ? LONG_STEP_MS : STEP_MS;
+      const step = ms > FINE_MS ? LONG_STEP_MS : STEP_MS;
       while (clock.monotonic() < endMs) {
         await clock.advance(Math.min(step, endMs - clock.monotonic()));
         await settle();
