@@ -9,6 +9,8 @@ import type { Endpoint, EndpointPort, EndpointSlice, Namespace, Pod, Protocol, R
 import { packEndpoints, packedSlice } from "../packed-slice.ts";
 import { address, checked, fields, isNothing, list, object, oneOf, text, texts, type Raw, Unfit } from "./raw-fields.ts";
 
+export { Unfit } from "./raw-fields.ts";
+
 /** The object to keep; undefined for one that DNS has no use for. Throws Unfit. */
 export type Project<T extends RegistryObject = RegistryObject> = (raw: Raw) => T | undefined;
 

@@ -72,6 +72,8 @@ const RESUME_MS = { least: 100, first: 200, most: 2_000 };
 const RELIST_SPREAD_MS = 1_000;
 /** Before a list is tried again, doubled each time: the first bound, and the last. */
 const RETRY_MS = { least: 1_000, most: 30_000 };
+/** Lists one after the other, each for a version that is gone at once, before that counts as failing. */
+const MAX_VAIN = 3;
 /** On top of what the server asks to wait. */
 const RETRY_AFTER_SPREAD_MS = 1_000;
 const INITIAL_EVENTS_END = "k8s.io/initial-events-end";
@@ -86,6 +88,11 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
   let version: string | undefined;
   let failures = 0;
   let hasWatchList = true;
+  /** A list is whole, and not yet told of. */
+  let isListed = false;
+  let listedMs = Number.NEGATIVE_INFINITY;
+  /** Lists that were followed by another one too soon, without a break. */
+  let vain = 0;
   /** Continue tokens expire on servers that compact often: then all comes in one page. */
   let limit: number | undefined = PAGE;
 
@@ -118,9 +125,10 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     }
     if (isExpired && version !== undefined) {
       version = undefined;
-      failures = 0;
+      vain = clock.monotonic() - listedMs < RETRY_MS.most ? vain + 1 : 0;
+      failures = Math.max(0, vain - MAX_VAIN);
       options.onRelist();
-      return random() * RELIST_SPREAD_MS;
+      return failures === 0 ? random() * RELIST_SPREAD_MS : retryDelay();
     }
     if (isExpired && limit !== undefined) {
       limit = undefined;
@@ -150,23 +158,20 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     for (let token = ""; ;) {
       const query = { ...options.query, ...(limit !== undefined && { limit: String(limit) }), ...(token !== "" && { continue: token }) };
       const reader = readList((item) => mirror.list(item), { onTooLarge: options.onTooLarge });
-      await read("list", query, reader, applyNow);
+      await read("list", query, reader, settle);
       const head = reader.head();
       if (!head.isList || Number.isNaN(versionOf(head.resourceVersion))) throw notTheList(reader.members);
       token = head.continue;
       if (token !== "") continue;
-      mirror.finishList();
-      version = head.resourceVersion;
-      return listed();
+      finishList(head.resourceVersion);
+      return settle();
     }
   }
 
-  async function listed(): Promise<void> {
-    await applyNow();
-    limit = PAGE;
-    failures = 0;
-    options.onProblem(undefined);
-    options.onListed();
+  function finishList(at: string | undefined): void {
+    mirror.finishList();
+    version = at;
+    isListed = true;
   }
 
   // With `sendInitialEvents` all there is comes first, as ADDED, up to a bookmark that says so.
@@ -175,16 +180,13 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     const timeoutSeconds = String(Math.floor(least + random() * (most - least)));
     const query = { ...options.query, watch: "true", allowWatchBookmarks: "true", timeoutSeconds, ...from };
     let isListing = version === undefined;
-    let isListed = false;
     let changed: WatchEvent[] = [];
     if (isListing) mirror.startList();
     const reader = readDocuments(take, { onTooLarge: options.onTooLarge });
     await read("watch", query, reader, async (receivedMs) => {
-      if (isListed) await listed();
-      else await applyNow();
+      await settle();
       if (!isListing) failures = 0;
       if (changed.length > 0) options.onApplied(changed, receivedMs);
-      isListed = false;
       changed = [];
     });
     if (isListing) throw noInitialEvents();
@@ -206,11 +208,8 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
         case "BOOKMARK":
           if (!isListing) return seen(object);
           if (!endsInitialEvents(object)) throw noInitialEvents();
-          mirror.finishList();
-          version = resourceVersionOf(object);
           isListing = false;
-          isListed = true;
-          return;
+          return finishList(resourceVersionOf(object));
         case "ERROR":
           throw new Refused(object, 200);
         default: // of a later API
@@ -235,7 +234,7 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     verb: "list" | "watch",
     query: Readonly<Record<string, string>>,
     reader: BodyReader,
-    settle: (receivedMs: number) => Promise<void>,
+    onChunk: (receivedMs: number) => Promise<void>,
   ): Promise<void> {
     const guard = watchdog(clock, STALL_MS, signal);
     try {
@@ -248,23 +247,30 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
         guard.alive();
         options.onContact();
         reader.push(chunk);
-        await settle(receivedMs);
+        await onChunk(receivedMs);
       }
       reader.end();
     } catch (error) {
-      await applyNow(); // what came before it counts
+      await settle(); // what came before it counts
       throw guard.hasStalled() ? new Stalled(`nothing was sent for ${STALL_MS / 1000} s`) : error;
     } finally {
       guard.stop();
     }
   }
 
-  async function applyNow(): Promise<void> {
+  async function settle(): Promise<void> {
     const slice = timeSlice();
     for (const batch of batchesOf(mirror.take())) {
       if (slice.isOver()) await slice.next();
       options.apply(batch);
     }
+    if (!isListed) return;
+    isListed = false;
+    listedMs = clock.monotonic();
+    limit = PAGE;
+    failures = 0;
+    options.onProblem(undefined);
+    options.onListed();
   }
 }
 

@@ -12,10 +12,10 @@ import {
   projectService,
   projectSlice,
   triggerTimeOf,
+  Unfit,
   versionOf,
   type Project,
 } from "../../../src/registry/kube/projection.ts";
-import { Unfit } from "../../../src/registry/kube/raw-fields.ts";
 import { readDocuments, readList } from "../../../src/registry/kube/stream.ts";
 import { rawNamespace, rawService, rawSlice } from "./stub-client.ts";
 

@@ -321,6 +321,31 @@ describe("registry/kube: a watch", () => {
     expect(it.batches).to.deep.equal(["upsert new, delete gone"]);
   });
 
+  it("that is expired again and again, right after each list, is no reason to list without end", async () => {
+    await using it = await start();
+    await it.listed(rawService("web", 5));
+    const delays: number[] = [];
+    for (let n = 0; n < 8; n++) {
+      it.client.requests.at(-1)?.send(event("ERROR", status(410, "Expired")));
+      delays.push(await it.next(30_000));
+      it.client.last().open().send(initialEnd(100));
+      await it.clock.settle();
+    }
+    expect(delays.slice(0, 3)).to.deep.equal([500, 500, 500]);
+    expect(delays.at(-1)).to.be.greaterThan(10_000);
+  });
+
+  it("whose list and first error come together has been listed all the same", async () => {
+    await using it = await start();
+    it.client
+      .last()
+      .open()
+      .send(event("ADDED", rawService("web", 5)), initialEnd(100), event("ERROR", status(500, "InternalError")));
+    await it.next(2_000);
+    expect(it.told).to.include("listed");
+    expect(it.client.last().query["resourceVersion"]).to.equal("100");
+  });
+
   it("that HTTP 410 refuses is followed by a list just so (C104)", async () => {
     await using it = await start();
     (await it.listed(rawService("web", 5))).end();
