@@ -7,12 +7,15 @@ export interface Clock {
   now(): number;
   /** Milliseconds on the monotonic clock: for ages and durations. */
   monotonic(): number;
-  /** Resolves after `ms`; at once when `signal` aborts. Never rejects, and does not keep the process alive. */
+  /** Resolves after `ms`, or after 24 days; at once when `signal` aborts. Never rejects, and does not keep the process alive. */
   delay(ms: number, signal?: AbortSignal): Promise<void>;
 }
+
+/** What a timer can hold; Node fires one of more at once. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: Date.now,
   monotonic: () => performance.now(),
-  delay: async (ms, signal) => wait(ms, undefined, { ref: false, ...(signal && { signal }) }).catch(() => undefined),
+  delay: async (ms, signal) => wait(Math.min(ms, LONGEST_MS), undefined, { ref: false, ...(signal && { signal }) }).catch(() => undefined),
 };

@@ -4,6 +4,7 @@
 import { createGroups, type Group } from "./answering.ts";
 import { acceptFragments, isImportStrict, type AcceptedFragments } from "./config/fragments.ts";
 import { FindingsError, type Finding } from "./errors.ts";
+import type { Log } from "./log.ts";
 import { createServerMetrics, type Metrics, type MetricsScope } from "./metrics.ts";
 import type { Configuration } from "./plugin.ts";
 import { instancesOf, readCorefile, setUp, type Setup, type SetupOptions } from "./setup.ts";
@@ -38,7 +39,7 @@ export interface Generation {
   compile(): void;
   /** Resolves when the tables hold every name. */
   settled(): Promise<void>;
-  /** Lets go of everything; the sources that nobody else uses end. What it has counted stays in the metrics. */
+  /** Lets go of everything; the sources that nobody else uses end. What it has counted stays in the metrics. Never rejects. */
   end(): Promise<void>;
 }
 
@@ -72,7 +73,7 @@ export async function createGeneration(options: GenerationOptions): Promise<Gene
     },
     async end() {
       for (const { compiler } of groups) compiler.stop();
-      await release({ setup, lease, metrics });
+      await release({ setup, lease, metrics }, log);
     },
   };
 }
@@ -84,9 +85,16 @@ interface Attempt {
   readonly metrics: MetricsScope;
 }
 
-async function release({ setup, lease, metrics }: Attempt): Promise<void> {
+// A plugin that fails to stop keeps none of the others from it.
+async function release({ setup, lease, metrics }: Attempt, log: Log): Promise<void> {
   await lease.end();
-  for (const instance of instancesOf(setup.blocks)) await instance.stop?.();
+  for (const { name, instance } of setup.blocks.flatMap(({ instances }) => instances)) {
+    try {
+      await instance.stop?.();
+    } catch (error) {
+      log.plugin(name).error(`stop: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    }
+  }
   metrics.close();
 }
 
@@ -103,7 +111,7 @@ async function setUpFragments(options: GenerationOptions): Promise<Attempt & { r
       const metrics = options.metrics.scope();
       try {
         const setup = await setUp({ ...options, configuration, replaced, sources: lease, metrics });
-        if (good !== undefined) await release(good);
+        if (good !== undefined) await release(good, options.log);
         good = { setup, lease, metrics };
         return setup.findings;
       } catch (error) {

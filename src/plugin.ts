@@ -71,7 +71,21 @@ export interface Instance {
   stop?(): MaybePromise<void>;
 }
 
-/** A source of objects that a plugin wants. */
+/**
+ * A source of objects that a plugin wants, for host.registry().
+ * @example
+ * const registry = host.registry({
+ *   key: `static ${address}`,
+ *   create: () => ({
+ *     name: "static",
+ *     async run(registry, synced, signal) {
+ *       registry.apply({ verb: "upsert", object: service({ name: "web", clusterIPs: [address] }) });
+ *       synced();
+ *       await once(signal, "abort");
+ *     },
+ *   }),
+ * });
+ */
 export interface SourceSpec {
   /** Equal keys are one source, also over a reload: it names all that makes the source what it is. */
   readonly key: string;
@@ -79,6 +93,10 @@ export interface SourceSpec {
   readonly startupTimeoutMs?: number;
   /** It asks other hosts: `ndots check` and `ndots env` don't run it. */
   readonly remote?: true;
+  /** What they run instead: the part of it that reads files here. */
+  readonly local?: SourceSpec;
+  /** A file that it writes: two sources of one configuration can't have the same. */
+  readonly writes?: string;
   create(context: SourceContext): Source;
 }
 

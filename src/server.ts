@@ -10,7 +10,7 @@ import { Exchange } from "./dns/question.ts";
 import { FindingsError, formatFinding, NdotsError, type Finding } from "./errors.ts";
 import { createGeneration } from "./generation.ts";
 import { createHttpServers, type HttpServers } from "./http.ts";
-import { formatAddress } from "./listeners/bind.ts";
+import { formatAddress, within } from "./listeners/bind.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
 import { createListening } from "./listening.ts";
 import type { Log, LogOutput } from "./log.ts";
@@ -18,7 +18,7 @@ import { createMetrics } from "./metrics.ts";
 import type { Plugin } from "./plugin.ts";
 import { plugins } from "./plugins/index.ts";
 import type { Registry } from "./registry/registry.ts";
-import { instancesOf, newLife, NOT_RUNNING, readCorefile, setUp, type ReadyBlock, type SetupOptions } from "./setup.ts";
+import { instancesOf, newLife, notRunning, readCorefile, setUp, type ReadyBlock, type SetupOptions } from "./setup.ts";
 import { createSources } from "./sources.ts";
 
 export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | "port" | "address" | "embedded" | "env"> {
@@ -110,18 +110,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   for (const finding of current.findings) tell(log, finding);
   const listening = await createListening({ path: options.listeners ?? "portable", threads: current.threads, log, metrics });
   life.standingStill = listening.standingStill;
+  const starting = start();
+  reloading = starting.catch(() => undefined); // told below; what plugins ask for meanwhile waits
   try {
-    life.addresses = await listening.open(current.groups);
-    const running = listening.run(); // threads start while the sources are read
-    running.catch(() => undefined); // told below
-    const routes = await http.prepare(current.setup.routes);
-    await routes.commit();
-    await current.start();
-    await current.lease.run(stopping.signal);
-    await running;
-    current.compile();
-    const errors = foundAtStart.filter((finding) => finding.severity === "error");
-    if (options.strict && errors.length > 0) throw new FindingsError("NDOTS_ERR_MANIFEST", errors);
+    await starting;
   } catch (error) {
     await close();
     throw error;
@@ -166,6 +158,20 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       return stopped;
     },
   };
+
+  async function start(): Promise<void> {
+    life.addresses = await listening.open(current.groups);
+    const running = listening.run(); // threads start while the sources are read
+    running.catch(() => undefined); // told below
+    const routes = await http.prepare(current.setup.routes);
+    await routes.commit();
+    await current.start();
+    await current.lease.run(stopping.signal);
+    await running;
+    current.compile();
+    const errors = foundAtStart.filter((finding) => finding.severity === "error");
+    if (options.strict && errors.length > 0) throw new FindingsError("NDOTS_ERR_MANIFEST", errors);
+  }
 
   function latest(): string {
     return options.reread?.() ?? options.corefile;
@@ -214,8 +220,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       undo.length = 0;
       for (const finding of next.findings) tell(log, finding);
       current = next;
-      await Promise.all([sockets.commit(GRACE_MS), routes.commit()]);
-      await before.end();
+      await Promise.all([sockets.commit(GRACE_MS), routes.commit()]).finally(() => before.end());
     } catch (error) {
       for (const step of undo.toReversed()) await step();
       throw error;
@@ -246,9 +251,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   async function close(): Promise<void> {
     life.stopping = life.draining = true;
     stopping.abort(); // a reload that waits for a source gives up
-    await reloading;
+    await within(reloading, GRACE_MS); // one whose threads can't be replaced ends with the sockets
     await listening.stop(GRACE_MS);
-    await current.end().catch((error: unknown) => log.error(String(error)));
+    await reloading;
+    await current.end();
     await http.stop();
   }
 }
@@ -259,7 +265,7 @@ export async function checkConfiguration(options: Omit<ServerOptions, "strict">)
   const metrics = createMetrics();
   const lease = createSources({ log: options.log, metrics, report: (finding) => void found.push(finding) }).lease();
   try {
-    const setup = await setUp({ ...options, plugins: withOwn(options.plugins), metrics, sources: lease, ...NOT_RUNNING });
+    const setup = await setUp({ ...options, plugins: withOwn(options.plugins), metrics, sources: lease, ...notRunning() });
     await lease.load();
     for (const instance of instancesOf(setup.blocks)) await instance.stop?.();
     return [...setup.findings, ...found];

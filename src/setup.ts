@@ -60,10 +60,9 @@ export function newLife(): Life {
 }
 
 /** For whoever only looks at a configuration. */
-export const NOT_RUNNING: Pick<SetupOptions, "life" | "configuration"> = {
-  life: newLife(),
-  configuration: { digest: "", read: () => "", reload: () => Promise.resolve() },
-};
+export function notRunning(): Pick<SetupOptions, "life" | "configuration"> {
+  return { life: newLife(), configuration: { digest: "", read: () => "", reload: () => Promise.resolve() } };
+}
 
 /** A configuration that can be started. */
 export interface Setup {

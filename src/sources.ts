@@ -1,8 +1,8 @@
 // The sources of a server's registries. Configurations ask for them by key and share what has the same one: a source runs
 // once for all that use it and ends with the last, so that a reload keeps a registry whose source stays what it is.
 
-import { setTimeout as delay } from "node:timers/promises";
-import type { Finding } from "./errors.ts";
+import { systemClock, type Clock } from "./clock.ts";
+import { NdotsError, type Finding } from "./errors.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { SourceSpec } from "./plugin.ts";
@@ -14,6 +14,7 @@ export interface SourcesOptions {
   readonly metrics: Metrics;
   /** Told of what sources find wrong. */
   readonly report: (finding: Finding) => void;
+  readonly clock?: Clock;
 }
 
 export interface Sources {
@@ -23,7 +24,10 @@ export interface Sources {
 
 /** The sources that one configuration uses. */
 export interface Lease {
-  /** The registry that the source fills; without one, the registry that the program fills. `plugin` asks. Throws what create() throws. */
+  /**
+   * The registry that the source fills; without one, the registry that the program fills. `plugin` asks. Throws what create()
+   * throws, and NDOTS_ERR_CONFIG for a source whose file another one writes.
+   */
   of(plugin: string, spec?: SourceSpec): WritableRegistry;
   /** The first source's registry, else the program's. */
   readonly first: Registry;
@@ -32,30 +36,41 @@ export interface Lease {
    * time to do so is over, or when `signal` aborts; rejects if one fails before.
    */
   run(signal: AbortSignal): Promise<void>;
-  /** Runs, once, those that read files here; resolves when they have ended. For commands that only look. */
+  /** Runs, once, what reads files here; resolves when that has ended. For commands that only look. */
   load(): Promise<void>;
-  /** Gives the share back; resolves when the sources that nobody uses any more have ended. */
+  /** Gives the share back; resolves when the sources that nobody uses any more have ended. Never rejects. */
   end(): Promise<void>;
 }
 
 interface Running {
+  readonly plugin: string;
+  readonly spec: SourceSpec;
   readonly registry: WritableRegistry;
   readonly source: Source;
   readonly log: Log;
-  readonly startupTimeoutMs: number | undefined;
-  readonly isRemote: boolean;
+  readonly clock: Clock;
   readonly ending: AbortController;
   users: number;
   run: Promise<void> | undefined;
+  /** A start or reload waits for its first full state, and is to be told of a failure. */
+  isAwaited: boolean;
 }
 
-export function createSources({ log, metrics, report }: SourcesOptions): Sources {
+export function createSources({ log, metrics, report, clock = systemClock }: SourcesOptions): Sources {
   const own = createRegistry();
   const bySpec = new Map<string, Running>();
 
+  function create(plugin: string, spec: SourceSpec): Running {
+    const context = { log: log.plugin(plugin), metrics, report };
+    const source = spec.create(context);
+    const registry = createRegistry({ sources: [source.name] });
+    const ending = new AbortController();
+    return { plugin, spec, registry, source, log: context.log, clock, ending, users: 0, run: undefined, isAwaited: true };
+  }
+
   function start(running: Running): Promise<void> {
     running.run ??= supervise(running);
-    running.run.catch(() => undefined); // told by run() or end()
+    running.run.catch(() => undefined); // told by filled()
     return filled(running, running.run);
   }
 
@@ -67,22 +82,12 @@ export function createSources({ log, metrics, report }: SourcesOptions): Sources
           if (spec === undefined) return own;
           const mine = used.get(spec.key);
           if (mine !== undefined) return mine.registry;
-          let running = bySpec.get(spec.key);
-          if (running === undefined) {
-            const source = spec.create({ log: log.plugin(plugin), metrics, report });
-            const registry = createRegistry({ sources: [source.name] });
-            running = {
-              registry,
-              source,
-              log: log.plugin(plugin),
-              startupTimeoutMs: spec.startupTimeoutMs,
-              isRemote: spec.remote === true,
-              ending: new AbortController(),
-              users: 0,
-              run: undefined,
-            };
-            bySpec.set(spec.key, running);
+          if (spec.writes !== undefined && [...used.values()].some((other) => other.spec.writes === spec.writes)) {
+            const message = `${spec.writes} is written by another source, which differs from this one: each needs a file of its own`;
+            throw new NdotsError("NDOTS_ERR_CONFIG", message);
           }
+          let running = bySpec.get(spec.key);
+          if (running === undefined) bySpec.set(spec.key, (running = create(plugin, spec)));
           running.users++;
           used.set(spec.key, running);
           return running.registry;
@@ -95,7 +100,8 @@ export function createSources({ log, metrics, report }: SourcesOptions): Sources
           await unlessAborted(Promise.all(Array.from(used.values(), start)), signal);
         },
         async load() {
-          await Promise.all([...used.values()].filter(({ isRemote }) => !isRemote).map(start));
+          for (const { plugin, spec } of [...used.values()]) if (spec.local !== undefined) this.of(plugin, spec.local);
+          await Promise.all([...used.values()].filter(({ spec }) => spec.remote !== true).map(start));
           await this.end();
         },
         async end() {
@@ -105,7 +111,7 @@ export function createSources({ log, metrics, report }: SourcesOptions): Sources
             if (--running.users > 0) continue;
             bySpec.delete(key);
             running.ending.abort();
-            if (running.run !== undefined) ended.push(running.run);
+            if (running.run !== undefined) ended.push(running.run.catch(() => undefined)); // told by filled()
           }
           await Promise.all(ended);
         },
@@ -124,33 +130,49 @@ function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<voi
 }
 
 // A source that ends or fails early ends the wait.
-async function filled({ registry, log, startupTimeoutMs }: Running, run: Promise<void>): Promise<void> {
+async function filled(running: Running, run: Promise<void>): Promise<void> {
+  const {
+    registry,
+    log,
+    clock,
+    ending: { signal },
+    spec: { startupTimeoutMs },
+  } = running;
   const full = Promise.race([registry.whenSynced(), run]);
-  if (startupTimeoutMs === undefined) return full;
-  if (!registry.synced) log.info("waiting for Kubernetes API before starting server");
-  const timer = new AbortController();
-  const isLate = delay(startupTimeoutMs, "late" as const, { signal: timer.signal }).catch(() => undefined); // aborted below
+  const waiting = new AbortController();
   try {
-    if ((await Promise.race([full, isLate])) === "late" && !registry.synced) log.warning("starting server with unsynced Kubernetes API");
+    if (startupTimeoutMs === undefined) return await full;
+    if (!registry.synced) log.info("waiting for Kubernetes API before starting server");
+    await Promise.race([full, clock.delay(startupTimeoutMs, waiting.signal)]);
+    if (!registry.synced && !signal.aborted) log.warning("starting server with unsynced Kubernetes API");
   } finally {
-    timer.abort();
+    waiting.abort();
+    running.isAwaited = false;
   }
 }
 
 /** Pause before a source that has died is run again: doubled each time, within these bounds. */
 const RESTART_MS = { least: 1_000, most: 30_000 };
 
-// A source that fails before its first full state fails the start; later it is told and run again, and the registry
-// goes on with what it has.
-async function supervise({ source, registry, ending: { signal }, log }: Running): Promise<void> {
+// A source that fails while it is waited for fails the start; later it is told and run again, and the registry goes on
+// with what it has.
+async function supervise(running: Running): Promise<void> {
+  const {
+    source,
+    registry,
+    log,
+    clock,
+    ending: { signal },
+  } = running;
   for (let pauseMs = RESTART_MS.least; ; pauseMs = Math.min(2 * pauseMs, RESTART_MS.most)) {
     try {
       return await source.run(registry, () => registry.markSynced(source.name), signal);
     } catch (error) {
-      if (!registry.synced || signal.aborted) throw error;
+      if (running.isAwaited && !registry.synced && !signal.aborted) throw error;
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      if (signal.aborted) return log.error(`source ${source.name} failed as it ended: ${text}`);
       log.error(`source ${source.name} failed and is started again in ${pauseMs / 1000} s: ${text}`);
-      await delay(pauseMs, undefined, { signal }).catch(() => undefined); // aborted: nobody uses it any more
+      await clock.delay(pauseMs, signal);
       if (signal.aborted) return;
     }
   }

@@ -8,6 +8,7 @@ import { FindingsError, startServer, type RunningServer } from "../src/index.ts"
 import { definePlugin, directive, emptyReply, isWithin, parseName, Rcodes, type Host, type Plugin } from "../src/plugin.ts";
 import type { Source } from "../src/registry/registry.ts";
 import { service } from "../src/testing.ts";
+import { fakeLog } from "./helpers/fake-host.ts";
 
 const WEB = "web.default.svc.cluster.local.";
 
@@ -91,6 +92,50 @@ describe("reload", () => {
     expect(events).to.deep.equal(["1 starts", "2 starts", "1 stops", "fails starts", "fails stops", "2 stops"]);
   });
 
+  it("lets go of all that it has set up when a source of it fails", async () => {
+    const events: string[] = [];
+    const plugins = [sourced(events), lived(events)];
+    await using dns = await startServer({ corefile: ". {\n  lived 1\n}\n", plugins });
+    const error: unknown = await dns.reload(". {\n  lived 2\n  sourced broken\n}\n").catch((reason: unknown) => reason);
+    expect(String(error)).to.contain("broken from the start");
+    expect(events).to.deep.equal(["1 starts", "broken runs", "2 stops"]);
+  });
+
+  it("has taken over also where a plugin of the one before fails to stop, which is told", async () => {
+    const events: string[] = [];
+    const log = fakeLog();
+    await using dns = await startServer({
+      corefile: ". {\n  lived clings\n}\nexample.org {\n  lived 1\n}\n",
+      plugins: [lived(events)],
+      log,
+    });
+    await dns.reload(". {\n  lived 2\n}\n");
+    expect(events).to.deep.equal(["clings starts", "1 starts", "2 starts", "clings stops", "1 stops"]);
+    expect(log.lines.join("\n")).to.contain("[ERROR] plugin/lived: stop: Error: can't stop");
+  });
+
+  it("asked for while the server starts, waits until it has started", async () => {
+    const log = fakeLog();
+    let reloaded: Promise<void> | undefined;
+    const eager = plugin("eager", (_word, { registry, configuration }) => {
+      const run: Source["run"] = async (_registry, synced) => {
+        for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+        log.info("delivered");
+        synced();
+      };
+      registry({ key: "slow", create: () => ({ name: "slow", run }) });
+      return { start: () => void (reloaded ??= configuration.reload()) };
+    });
+    await using dns = await startServer({ corefile: ". {\n  eager now\n}\n", plugins: [eager], log });
+    await reloaded;
+    expect(log.lines.filter((line) => /delivered|Reloading/.test(line))).to.deep.equal([
+      "[INFO] delivered",
+      "[INFO] Reloading",
+      "[INFO] Reloading complete",
+    ]);
+    expect(dns.addresses).to.have.length(1);
+  });
+
   it("one at a time, in order; none once the server stops", async () => {
     const dns = await startServer({ corefile: corefile(1) });
     applyWeb(dns);
@@ -144,7 +189,10 @@ function lived(events: string[]): Plugin<unknown> {
       events.push(`${name} starts`);
       if (name === "fails") throw new Error("can't start");
     },
-    stop: () => void events.push(`${name} stops`),
+    stop() {
+      events.push(`${name} stops`);
+      if (name === "clings") throw new Error("can't stop");
+    },
   }));
 }
 

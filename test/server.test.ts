@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FindingsError, NdotsError, startServer } from "../src/index.ts";
 import { silentLog } from "../src/log.ts";
+import { formatFinding } from "../src/errors.ts";
 import { checkConfiguration, createServer, type Server, type ServerOptions } from "../src/server.ts";
 import { ask, rr, service } from "../src/testing.ts";
 import { definePlugin, directive, emptyReply, isWithin, Rcodes, zones, type Name, type Plugin } from "../src/plugin.ts";
@@ -232,9 +233,26 @@ describe("check", () => {
       const findings = await checkConfiguration({ ...BASE, corefile, port: 1, embedded: false });
       expect(findings.map(({ severity }) => severity)).to.include.members(["warning", "error"]);
       expect(findings.some(({ file, line }) => file.endsWith("x.yaml") && line === 3)).to.equal(true);
+      const merged = corefile.replace("manifests", "endpoint https://192.0.2.1\n    manifests");
+      const ofMerged = await checkConfiguration({ ...BASE, corefile: merged, port: 1, embedded: false });
+      expect(
+        ofMerged.some(({ file, line }) => file.endsWith("x.yaml") && line === 3),
+        "beside an API",
+      ).to.equal(true);
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+
+  it("refuses one snapshot of two sources, by file and line; blocks that share a source may share it", async () => {
+    const block = (zone: string, more = ""): string =>
+      `${zone} {\n  kubernetes ${zone} {\n    endpoint https://192.0.2.1\n    snapshot /tmp/cluster.json\n    ${more}\n  }\n}\n`;
+    const messages = async (corefile: string): Promise<readonly string[]> =>
+      (await checkConfiguration({ ...BASE, corefile, embedded: false })).map(formatFinding);
+    expect(await messages(block("a.example.") + block("b.example."))).to.deep.equal([]);
+    const [message, ...more] = await messages(block("a.example.") + block("b.example.", "noendpoints"));
+    expect(message).to.match(/^Corefile:9:\d+: kubernetes: \/tmp\/cluster\.json is written by another source/);
+    expect(more).to.deep.equal([]);
   });
 });
 

@@ -8,7 +8,7 @@ import { plugins } from "../plugins/index.ts";
 import { DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR } from "../registry/cluster-ips.ts";
 import { manifestsSource } from "../registry/manifests.ts";
 import { createRegistry, type Registry } from "../registry/registry.ts";
-import { instancesOf, NOT_RUNNING, setUp } from "../setup.ts";
+import { instancesOf, notRunning, setUp } from "../setup.ts";
 import { createSources } from "../sources.ts";
 import type { ChosenCorefile } from "./corefile-choice.ts";
 
@@ -50,7 +50,7 @@ export async function loadCluster({ text, file, port }: ChosenCorefile): Promise
     log: silentLog,
     metrics,
     sources: lease,
-    ...NOT_RUNNING,
+    ...notRunning(),
   });
   if (!setup.blocks.some(({ instances }) => instances.some(({ name }) => name === "kubernetes"))) {
     throw new NdotsError("NDOTS_ERR_CONFIG", `${file}: no kubernetes block, so no Services; name manifests with --manifests PATH`);

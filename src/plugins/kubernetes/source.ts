@@ -96,6 +96,7 @@ function apiSpec(options: KubernetesOptions, host: Host, access: KubeAccess, wha
     key: `api ${JSON.stringify(settings)}`,
     startupTimeoutMs: options.startup_timeout ?? DEFAULT_STARTUP_TIMEOUT_MS,
     remote: true,
+    ...(settings.snapshot !== undefined && { writes: settings.snapshot.file }),
     create: ({ log, metrics }) => lazyApiSource({ ...settings, clock: systemClock, log, metrics, env }),
   };
 }
@@ -141,6 +142,7 @@ function mergedSpec(api: SourceSpec, manifests: SourceSpec): SourceSpec {
   return {
     ...api,
     key: `${api.key} over ${manifests.key}`,
+    local: manifests,
     create: (context: SourceContext) =>
       mergedSource({
         upper: api.create(context),
