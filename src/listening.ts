@@ -34,6 +34,8 @@ export interface Listening {
   readonly received: number;
   /** A thread that has not worked for `overMs`, by its name. */
   standingStill(overMs: number): string | undefined;
+  /** Connections end behind their next answer; new ones are taken. */
+  windDown(): void;
   /** Takes nothing new, finishes what it has (at most `graceMs`), closes. Also after a failed open(). */
   stop(graceMs: number): Promise<void>;
 }
@@ -148,6 +150,9 @@ export async function createListening(options: ListeningOptions): Promise<Listen
       return closedReceived + receivedBy(sites);
     },
     standingStill: (overMs) => path.standingStill(overMs),
+    windDown() {
+      for (const { tcp } of sites) tcp.windDown?.();
+    },
     stop: (graceMs) => close(sites, graceMs),
   };
 }

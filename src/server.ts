@@ -72,6 +72,8 @@ const GRACE_MS = 5_000;
 const QUIET_MS = 1_000;
 /** How often the drain looks whether they have. */
 const LOOK_MS = 100;
+/** Before the end of the longest drain, so long at least, TCP connections end behind an answer: stop() then meets few. */
+const WIND_DOWN_MS = 2_000;
 /** The drain of a server without `health`. */
 const PLAIN_DRAIN = { leastMs: 1_000, mostMs: 5_000 };
 /** Kubernetes kills 30 s after SIGTERM; the sockets need their grace too. */
@@ -237,11 +239,17 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       log.plugin("health").info(`Going into lameduck mode for ${formatGoDuration(lameduckMs)}`);
     }
     const startedMs = performance.now();
+    const windDownMs = Math.min(leastMs, Math.max(0, mostMs - WIND_DOWN_MS));
+    let isWindingDown = false;
     let quietSinceMs = startedMs;
     let seen = listening.received;
     for (let nowMs = startedMs; nowMs - startedMs < leastMs || (nowMs - startedMs < mostMs && nowMs - quietSinceMs < QUIET_MS);) {
       await delay(LOOK_MS);
       nowMs = performance.now();
+      if (!isWindingDown && nowMs - startedMs >= windDownMs) {
+        isWindingDown = true;
+        listening.windDown();
+      }
       if (listening.received !== seen) quietSinceMs = nowMs;
       seen = listening.received;
     }

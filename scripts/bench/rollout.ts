@@ -6,7 +6,7 @@
 import { once } from "node:events";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { changingService, keepChanging, startLoad, type LoadReport, WAYS } from "../../test/helpers/rollout.ts";
+import { changingService, monotonicMs, keepChanging, startLoad, type LoadReport, WAYS } from "../../test/helpers/rollout.ts";
 import { createServiceNetwork, SERVICE_IP, type ServiceNetwork } from "../../test/helpers/service-network.ts";
 import { CLIENT_CPU, SERVER_CPU } from "./dnsperf.ts";
 import { type FakeApi, startFakeApi } from "./fake-api.ts";
@@ -74,22 +74,29 @@ async function stopUnderLoad(subject: Subject, delayS: number): Promise<Stopped>
   await using first = await startServer(network, subject, leaving);
   await using _second = await startServer(network, subject, staying);
   let endedS = KILLED_S;
+  const times: string[] = [];
   const whole = await underLoad(network, api, async () => {
     await delay(BEFORE_MS);
     const ended = once(first.child, "exit");
     const sentMs = performance.now();
+    const note = (what: string): void => void times.push(`${what} at ${monotonicMs().toFixed(1)}`);
+    note("SIGTERM");
     first.child.kill("SIGTERM");
     const kill = setTimeout(() => first.child.kill("SIGKILL"), KILLED_S * 1000);
     const removed = delay(delayS * 1000).then(async () => {
       await network.lead([staying]);
+      note("removed");
       await network.forget(leaving);
+      note("forgotten");
     });
     await ended;
+    note("ended");
     clearTimeout(kill);
     endedS = (performance.now() - sentMs) / 1000;
     await removed;
     await delay(AFTER_MS);
   });
+  console.log(times.join(", "));
   const stopped = { ...whole, delayS, endedS, code: first.child.exitCode };
   tell(`${subject.name}, endpoint removed after ${delayS} s, exit ${stopped.code} after ${endedS.toFixed(1)} s`, stopped);
   return stopped;
@@ -145,6 +152,7 @@ async function startApi({ prefix }: ServiceNetwork): Promise<FakeApi> {
   const size = { services: 100, endpoints: 3, namespaces: 10, headless: 10 };
   const args = Object.entries(size).flatMap(([key, value]) => [`--${key}`, String(value)]);
   const api = await startFakeApi(kubeconfig, ["--tls", ...args], CLIENT_CPU, prefix);
+  await api.apply({ kind: "Namespace", metadata: { name: "default" } });
   await api.apply(changingService(0));
   return api;
 }
@@ -214,12 +222,12 @@ function lostOf({ ways }: LoadReport): number {
 }
 
 function tell(what: string, { ways, complaints, ...rest }: LoadReport): void {
-  const { wrong, stale, mostBehindMs, slowestMs, otherSource, reopened } = rest;
+  const { wrong, stale, mostBehindMs, otherSource, reopened } = rest;
   console.log(
     `${what}: ${WAYS.map((way) => `${way} ${ways[way].sent}/${ways[way].answered}/${ways[way].lost}`).join(", ")} (sent/answered/lost)`,
   );
   console.log(
-    `  wrong ${wrong}, stale ${stale}, at most ${mostBehindMs.toFixed(0)} ms behind, slowest ${slowestMs.toFixed(0)} ms, ${otherSource} from another source, ${reopened} opened again`,
+    `  wrong ${wrong}, stale ${stale}, at most ${mostBehindMs.toFixed(0)} ms behind, slowest ${WAYS.map((way) => ways[way].slowestMs.toFixed(0)).join(", ")} ms, ${otherSource} from another source, ${reopened} connections more`,
   );
   for (const complaint of complaints) console.log(`  ${complaint}`);
 }

@@ -42,6 +42,11 @@ export interface Listener {
    * system gives no thread for some time. Contract: test/contracts/listener-serve.ts.
    */
   serve(served: ServedBy): Promise<void>;
+  /**
+   * Where there are connections: from now on each ends right behind an answer, when no client that waits for answers before it
+   * asks again can have sent more; new ones are taken as before. stop() would close them while queries are under way.
+   */
+  windDown?(): void;
   /** Takes nothing new, finishes what it has (at most `graceMs`), closes. Idempotent. */
   stop(graceMs: number): Promise<void>;
 }

@@ -53,6 +53,8 @@ export interface TcpService {
   /** Of the next message: another configuration may take over at any time. */
   responder: Pick<Responder, "respond">;
   readonly limits: TcpLimits;
+  /** Connections end behind their next answer. */
+  isWindingDown: boolean;
   /** Messages so far, over all connections. */
   received: number;
   now(): number;
@@ -309,13 +311,14 @@ export class TcpConnection {
     });
   }
 
-  // Reads on unless input has to wait; closes when the client or stop() has ended it and all is answered.
+  // Reads on unless input has to wait; closes when the client, stop() or windDown() has ended it and all is answered.
   #readOrFinish(): void {
     const { limits } = this.#service;
     const isBlocked = this.#isTurnOver || !this.#mayAsk() || this.#socket.writableLength + LENGTH_BYTES > limits.unsentBytes;
     if (isBlocked) return void this.#socket.pause();
-    if ((this.#hasEnded || this.#isDraining) && this.#inFlight === 0) {
-      if (this.#isDraining && !this.#hasEnded) this.#service.onClosing("stopping");
+    const isLast = this.#isDraining || (this.#service.isWindingDown && this.hasAsked && this.#at === this.#end);
+    if ((this.#hasEnded || isLast) && this.#inFlight === 0) {
+      if (!this.#hasEnded) this.#service.onClosing("stopping");
       return this.#finish();
     }
     if (!this.#socket.isPaused()) return;

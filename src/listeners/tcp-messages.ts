@@ -39,6 +39,7 @@ export type ToThread =
       readonly received: Float64Array;
     }
   | { readonly kind: "serve"; readonly listener: number; readonly front: SharedFront }
+  | { readonly kind: "windDown"; readonly listener: number }
   | { readonly kind: "stop"; readonly listener: number; readonly graceMs: number }
   | { readonly kind: "answers"; readonly batch: Batch };
 

@@ -14,7 +14,7 @@ import { closedCounter } from "./tcp-messages.ts";
 import { RestartPause } from "./restart-pause.ts";
 import { startRun, type Run } from "./tcp-run.ts";
 import { TcpSockets, type TcpSocket } from "./tcp-socket.ts";
-import { TCP_CLOSED, tcpListener } from "./tcp.ts";
+import { TCP_CLOSED, tcpListener, type TcpListener } from "./tcp.ts";
 
 export interface TcpThread {
   listener(options: ThreadedTcpOptions): Listener;
@@ -41,7 +41,8 @@ interface Served extends ListenAddress {
   /** Until stop(). */
   isOpen: boolean;
   /** On the main thread, where no thread can be had. The socket is its own. */
-  portable: Listener | undefined;
+  portable: TcpListener | undefined;
+  isWindingDown: boolean;
   readonly received: Float64Array;
 }
 
@@ -103,7 +104,7 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
             openBeside(host, port, neighbours(), (sharing) => sockets.open(host, port, sharing)),
           );
           const id = ++lastId;
-          own = { ...socket.bound, by, id, socket, isOpen: true, portable: undefined, received };
+          own = { ...socket.bound, by, id, socket, isOpen: true, portable: undefined, isWindingDown: false, received };
           served.set(id, own);
           try {
             if (isPortable) await answerHere(own);
@@ -123,6 +124,9 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
         async serve(served) {
           by = served;
           if (own !== undefined) await serve(own, served);
+        },
+        windDown() {
+          if (own !== undefined) windDown(own);
         },
         stop(graceMs) {
           stopping ??= own === undefined ? Promise.resolve() : stop(own, graceMs);
@@ -214,6 +218,7 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
     lendings.set(id, lent);
     const descriptor = (lent.descriptor = sockets.duplicate(socket));
     to.post({ kind: "listen", listener: id, at: socket.bound, descriptor, front, received }, [front.table.updates]);
+    if (of.isWindingDown) windDown(of);
   }
 
   // Where a thread reads the front of those before it has the new one first; without one nobody does.
@@ -226,6 +231,12 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
     const front = by.share();
     lent.to.post({ kind: "serve", listener: address.id, front }, [front.table.updates]);
     return new Promise((resolve) => lent.next.push({ by, front, onServing: resolve }));
+  }
+
+  function windDown(address: Served): void {
+    address.isWindingDown = true;
+    address.portable?.windDown();
+    lendings.get(address.id)?.to.post({ kind: "windDown", listener: address.id });
   }
 
   function succeed(listener: number): void {
@@ -286,6 +297,7 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
     const counted = { counter: () => closedCounter(closed) };
     address.portable = tcpListener({ ...socket.bound, descriptor: socket.fd, responder, log, metrics: counted, limits });
     await address.portable.start();
+    if (address.isWindingDown) windDown(address);
   }
 
   function countLost(): void {

@@ -50,6 +50,8 @@ parentPort?.on("message", (message: ToThread) => {
       return void listeners.set(message.listener, { started: listen(message), received: message.received });
     case "serve":
       return void serve(message);
+    case "windDown":
+      return void windDown(message);
     case "stop":
       return void stop(message);
     case "answers":
@@ -76,6 +78,10 @@ async function serve({ listener: id, front }: Extract<ToThread, { kind: "serve" 
   hits.flush();
   void listener.serve({ responder: createResponder(id, front, listening.received) });
   post({ kind: "serving", listener: id });
+}
+
+async function windDown({ listener: id }: Extract<ToThread, { kind: "windDown" }>): Promise<void> {
+  (await listeners.get(id)?.started)?.windDown();
 }
 
 async function stop({ listener: id, graceMs }: Extract<ToThread, { kind: "stop" }>): Promise<void> {

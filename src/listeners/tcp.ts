@@ -35,6 +35,7 @@ export const TCP_CLOSED = { name: "ndots_tcp_closed_total", help: "TCP connectio
 
 /** What answers here needs no observers: a thread's are on the main thread. */
 export interface TcpListener extends Listener {
+  windDown(): void;
   serve(served: Pick<TcpOptions, "responder">): Promise<void>;
 }
 
@@ -51,6 +52,7 @@ export function tcpListener(options: TcpOptions): TcpListener {
     io,
     responder,
     limits,
+    isWindingDown: false,
     received: 0,
     now: () => clock.now(),
     isBusy,
@@ -88,6 +90,9 @@ export function tcpListener(options: TcpOptions): TcpListener {
     serve(served) {
       service.responder = served.responder;
       return Promise.resolve();
+    },
+    windDown() {
+      service.isWindingDown = true;
     },
     stop(graceMs) {
       stopping ??= close(graceMs);

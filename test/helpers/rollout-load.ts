@@ -1,6 +1,6 @@
 // Clients of a DNS Service whose servers are replaced or reload, in a process of its own, started by rollout.ts: half of the UDP
 // queries from one long-lived socket and half from a new one each, half of the TCP queries over held connections and half
-// over a new one each. Nobody asks twice. A held connection that the server has closed is opened again by its next query.
+// over a new one each. Nobody asks twice.
 
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { connect, type Socket as TcpSocket } from "node:net";
@@ -28,9 +28,9 @@ interface Asked {
 }
 
 const question = buildQuery({ name: CHANGING });
-const counts = Object.fromEntries(WAYS.map((way) => [way, { sent: 0, answered: 0, lost: 0 }])) as Record<
+const counts = Object.fromEntries(WAYS.map((way) => [way, { sent: 0, answered: 0, lost: 0, slowestMs: 0 }])) as Record<
   Way,
-  { sent: number; answered: number; lost: number }
+  { sent: number; answered: number; lost: number; slowestMs: number }
 >;
 /** In the order in which they were asked. */
 const waiting: Asked[] = [];
@@ -39,16 +39,16 @@ const changedMs: number[] = [];
 /** What the answers showed: judged in the end, when all changes are known. */
 const shown: { readonly version: number; readonly sentMs: number }[] = [];
 const complaints: string[] = [];
-let [lastId, wrong, slowestMs, otherSource, reopened] = [0, 0, 0, 0, 0];
+let [lastId, wrong, otherSource, opened] = [0, 0, 0, 0];
 
 const longLived = new Map<number, Asked>();
 const socket = udpSocket((message) => longLived.get(message.readUInt16BE(0)));
 socket.bind(0, () => socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES));
-const held = Array.from({ length: HELD_CONNECTIONS }, heldConnection);
-const ways: readonly { readonly perSecond: number; readonly ask: (nth: number) => void }[] = [
+const free = Array.from({ length: HELD_CONNECTIONS }, openHeld);
+const ways: readonly { readonly perSecond: number; readonly ask: () => void }[] = [
   { perSecond: udpPerSecond / 2, ask: askOverSocket },
   { perSecond: udpPerSecond / 2, ask: askOverNewSocket },
-  { perSecond: tcpPerSecond / 2, ask: (nth) => held[nth % held.length]?.() },
+  { perSecond: tcpPerSecond / 2, ask: askOverHeld },
   { perSecond: tcpPerSecond / 2, ask: askOverNewConnection },
 ];
 
@@ -59,7 +59,8 @@ process.on("message", (message: ToLoad) => {
 });
 const startedMs = monotonicMs();
 const begun = ways.map(() => 0);
-const turning = setInterval(askWhatIsDue, TURN_MS);
+// In the event loop's check phase: what had come by then has been read.
+const turning = setInterval(() => setImmediate(askWhatIsDue), TURN_MS);
 const looking = setInterval(giveUpOld, 100);
 process.send?.("asking");
 
@@ -67,7 +68,7 @@ function askWhatIsDue(): void {
   const elapsedMs = monotonicMs() - startedMs;
   for (const [index, { perSecond, ask }] of ways.entries()) {
     const due = Math.floor((elapsedMs * perSecond) / 1000);
-    for (let nth = begun[index] ?? 0; nth < due; nth++) ask(nth);
+    for (let nth = begun[index] ?? 0; nth < due; nth++) ask();
     begun[index] = due;
   }
 }
@@ -87,9 +88,8 @@ async function finish(): Promise<void> {
     wrong,
     stale: behindMs.filter((ms) => ms > STALE_MS).length,
     mostBehindMs: behindMs.reduce((most, ms) => Math.max(most, ms), 0),
-    slowestMs,
     otherSource,
-    reopened,
+    reopened: opened - HELD_CONNECTIONS,
     complaints,
   };
   process.send?.(report);
@@ -111,7 +111,7 @@ function settle(asked: Asked, message: Buffer): void {
   if (asked.isSettled) return;
   asked.isSettled = true;
   counts[asked.way].answered++;
-  slowestMs = Math.max(slowestMs, monotonicMs() - asked.sentMs);
+  counts[asked.way].slowestMs = Math.max(counts[asked.way].slowestMs, monotonicMs() - asked.sentMs);
   const version = versionOf(asked.packet, message);
   if (version !== undefined) shown.push({ version, sentMs: asked.sentMs });
   else if (wrong++ < COMPLAINTS) complaints.push(`wrong over ${asked.way}: ${message.toString("hex")}`);
@@ -177,40 +177,42 @@ function askOverNewConnection(): void {
   connection.write(framed(asked.packet));
 }
 
+/** An open connection whose answers have all come. */
 interface Held {
-  readonly connection: TcpSocket;
-  readonly under: Map<number, Asked>;
+  ask(asked: Asked): void;
 }
 
-// Gives what asks one more query over it.
-function heldConnection(): () => void {
-  let current: Held | undefined;
-  let opened = 0;
-  return () => {
-    if (current === undefined && opened++ > 0) reopened++;
-    const { connection, under } = (current ??= open());
-    const asked = begin("held TCP connections");
-    under.set(asked.packet.readUInt16BE(0), asked);
-    connection.write(framed(asked.packet));
-  };
+// As a node's cache holds connections to the cluster's server: one query at a time over each, another one is opened where none is
+// free, and one that the server has closed is forgotten.
+function askOverHeld(): void {
+  const asked = begin("held TCP connections");
+  (free.shift() ?? openHeld()).ask(asked);
+}
 
-  function open(): Held {
-    const under = new Map<number, Asked>();
-    const connection = tcpConnection(
-      (message) => {
-        const asked = under.get(message.readUInt16BE(0));
-        under.delete(message.readUInt16BE(0));
-        if (asked !== undefined) settle(asked, message);
-      },
-      (why) => {
-        if (current === one) current = undefined;
-        connection.destroy();
-        for (const asked of under.values()) lose(asked, why);
-      },
-    );
-    const one = { connection, under };
-    return one;
-  }
+function openHeld(): Held {
+  let current: Asked | undefined;
+  opened++;
+  const connection = tcpConnection(
+    (message) => {
+      const asked = current;
+      current = undefined;
+      free.push(held);
+      if (asked !== undefined) settle(asked, message);
+    },
+    (why) => {
+      connection.destroy();
+      if (free.includes(held)) free.splice(free.indexOf(held), 1);
+      lose(current, why);
+      current = undefined;
+    },
+  );
+  const held: Held = {
+    ask(asked) {
+      current = asked;
+      connection.write(framed(asked.packet));
+    },
+  };
+  return held;
 }
 
 function tcpConnection(onMessage: (message: Buffer) => void, onEnd: (why: string) => void): TcpSocket {

@@ -18,17 +18,18 @@ export interface LoadOptions {
 
 export interface LoadReport {
   /** Lost is what was sent and had no answer within 5 s, or whose connection was refused or ended without one. */
-  readonly ways: Readonly<Record<Way, { readonly sent: number; readonly answered: number; readonly lost: number }>>;
+  readonly ways: Readonly<
+    Record<Way, { readonly sent: number; readonly answered: number; readonly lost: number; readonly slowestMs: number }>
+  >;
   /** Another rcode or other records. */
   readonly wrong: number;
   /** Answers with a version that had been replaced for more than a second when the query was sent. */
   readonly stale: number;
   /** How long it had been replaced, at most. */
   readonly mostBehindMs: number;
-  readonly slowestMs: number;
   /** Answers with the server's own address, its flow's entry deleted between query and answer: in those of `ways`. */
   readonly otherSource: number;
-  /** Held connections that the server had closed and that were opened again. */
+  /** Held connections beyond the first ones: in the place of those that the server had closed, or because none was free. */
   readonly reopened: number;
   /** The first few, with the monotonic time in ms. */
   readonly complaints: readonly string[];

@@ -2,7 +2,8 @@
 // keeps the flow there (kube-proxy's nftables mode). For rollouts, in test/e2e and scripts/bench. Needs root, `ip`, `nft`
 // and `conntrack`.
 
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { promisify } from "node:util";
 
 export const serviceNetworkPrograms: readonly string[] = ["ip", "nft", "conntrack"];
@@ -44,9 +45,11 @@ export async function createServiceNetwork(name: string, endpoints: readonly str
   return {
     prefix,
     lead,
-    // It ends with 1 where there is no such flow.
-    forget: (endpoint) =>
-      inside("conntrack", "--delete", "--proto", "udp", "--orig-dst", SERVICE_IP, "--dst-nat", endpoint).catch(() => undefined),
+    async forget(endpoint) {
+      const command = ["conntrack", "--delete", "--proto", "udp", "--orig-dst", SERVICE_IP, "--dst-nat", endpoint];
+      // Again until there are none: it gives up where a flow has expired between its look and its deletion.
+      for (let code = 0; code === 0;) code = await exitCode([...prefix, ...command]);
+    },
     [Symbol.asyncDispose]: dispose,
   };
 
@@ -58,6 +61,12 @@ export async function createServiceNetwork(name: string, endpoints: readonly str
       `flush chain ip kube-proxy endpoints; add rule ip kube-proxy endpoints dnat ip to numgen random mod ${to.length} map { ${map} }`,
     );
   }
+}
+
+// It prints each flow that it deletes; 1 where there is none.
+async function exitCode([program = "", ...args]: readonly string[]): Promise<number> {
+  const [code] = (await once(spawn(program, args, { stdio: "ignore" }), "exit")) as [number];
+  return code;
 }
 
 // The clients are in the same namespace: their packets are seen on their way out.
