@@ -138,7 +138,7 @@ export function parseManifests({ file, text, namespace }: ManifestText, intern: 
       return note(`${apiVersion}/${kind}`, `skipped ${kind} (${apiVersion}): DNS has no use for this kind`);
     }
     const metadata = fields.fields("metadata");
-    const name = metadata.checked("name", known.checkName);
+    const name = metadata.checked("name", (text) => (text === "" ? undefined : known.checkName(text)));
     if (!metadata.has("name") || name === "") metadata.required("name");
     const ownNamespace = kind === "Namespace" ? "" : metadata.checked("namespace", (text) => (text === "" ? undefined : checkLabel(text)));
     const head: ManifestHead = {

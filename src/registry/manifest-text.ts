@@ -158,8 +158,15 @@ function faultsOf(document: Document.Parsed, at: (offset: number) => TextPositio
   const faults = document.errors.map((error) => ({ ...at(error.pos[0]), message: error.message }));
   for (const warning of document.warnings) faults.push({ ...at(warning.pos[0]), message: `${warning.message}: tags are not supported` });
   if (faults.length > 0) return faults;
+  const anchors = new Set<string | undefined>();
   visit(document, {
+    Value: (_, { anchor }) => void anchors.add(anchor),
+    Alias(_, { source, range }) {
+      if (!anchors.has(source)) faults.push({ ...at(range?.[0] ?? 0), message: `*${source} has no anchor (&${source}) above it` });
+      return faults.length < MAX_FINDINGS ? undefined : visit.BREAK;
+    },
     Map(_, map) {
+      anchors.add(map.anchor);
       if (map.items.length < 2) return undefined;
       const seen = new Set<unknown>();
       for (const { key } of map.items) {

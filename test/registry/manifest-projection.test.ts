@@ -152,6 +152,9 @@ describe("manifest faults", () => {
     { rule: "tabs don't indent", text: "a:\n\tb: 1", gives: ["a.yaml:2:1: Tabs are not allowed as indentation"] },
     { rule: "a key stands once", text: "kind: Service\nkind: Pod", gives: ['a.yaml:2:1: mapping key "kind" is already defined'] },
     { rule: "NUL bytes are refused", text: "a: b\nc: \0", gives: ["a.yaml:2:4: control characters are not allowed, found U+0000"] },
+    { rule: "C-R5: a tab is no indentation", text: `${service("ports: [{port: 1}]")}more:\n\ta: 1\n`, gives: [/^a\.yaml:6:1: .*[Tt]abs?/] },
+    { rule: "C-R5: a key that is there twice", text: `${service("ports: [{port: 1}]")}kind: Service\n`, gives: [/^a\.yaml:5:1: .*kind/] },
+    { rule: "C-R5: an alias of nothing", text: `${service("ports: [{port: 1}]")}more: *web\n`, gives: [/^a\.yaml:5:7: .*web/] },
     { rule: "tags are refused", text: "a: !evil b", gives: [/tags are not supported$/] },
     { rule: "a syntax error refuses the file", text: `${service("ports: [{port: 1}]")}---\na: [`, gives: [/^a\.yaml:/] },
   ];
@@ -274,7 +277,7 @@ describe("manifest objects", () => {
   });
 });
 
-describe("hostile manifests end in a finding, soon", () => {
+describe("hostile manifests end in a finding, soon (C-R5)", () => {
   const lol = `a: &a [x,x,x,x,x,x,x,x,x]\n${"bcdefghij"
     .split("")
     .map((name, at) => `${name}: &${name} [${Array.from({ length: 9 }, () => `*${"abcdefghij"[at]}`).join(",")}]`)
@@ -285,6 +288,7 @@ describe("hostile manifests end in a finding, soon", () => {
     ["100,000 dashes", "- ".repeat(100_000)],
     ["5,000 nested maps", "a: {".repeat(5_000)],
     ["30,000 equal keys", "k: v\n".repeat(30_000)],
+    ["100,000 documents", "a: 1\n---\n".repeat(100_000)],
     [
       "merges that double",
       `a: &a {x: 1}\n${Array.from({ length: 25 }, (_, at) => `m${at}: &m${at} {<<: [*${at === 0 ? "a" : `m${at - 1}`}, *${at === 0 ? "a" : `m${at - 1}`}]}`).join("\n")}`,

@@ -158,7 +158,7 @@ describe("manifests: first load", () => {
     expect(dns.registry.namespace("shop")?.labels).to.deep.equal({ team: "a" });
     expect(dns.registry.namespace("default")).to.not.equal(undefined);
   });
-  it("a file over 16 MiB is refused unread, and others with it are not", async () => {
+  it("a file over 16 MiB is refused unread, and others with it are not (C-R5)", async () => {
     await using dns = await load({ "a.yaml": service("web") }, {}, async (folder) => {
       await writeFile(join(folder, "big.yaml"), "");
       await truncate(join(folder, "big.yaml"), 17 * 1024 * 1024);
