@@ -57,6 +57,8 @@ export interface RunningServer extends AsyncDisposable {
   /**
    * Serves another Corefile (without one: the same, with what it imports now). Sockets that both have stay open, and so does a
    * registry whose source is the same. Rejects with the errors of startServer(); then all goes on as it was.
+   * @example
+   * await dns.reload(`. {\n  kubernetes cluster.local {\n    manifests k8s/\n    ttl 30\n  }\n}`);
    */
   reload(corefile?: string): Promise<void>;
   /** Answers what it has, then closes every socket. Idempotent. */
@@ -84,10 +86,8 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     if (typeof path !== "string" || !existsSync(path))
       throw new NdotsError("NDOTS_ERR_USAGE", `manifests: there is no file or folder "${path}"`);
   }
-  let text = corefile ?? corefileFor(zone, paths);
   const server = await createServer({
-    corefile: text,
-    reread: () => text,
+    corefile: corefile ?? corefileFor(zone, paths),
     file,
     port,
     address: options.address ?? "127.0.0.1",
@@ -122,15 +122,8 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
       if (answer === undefined) throw new NdotsError("NDOTS_ERR_NO_ANSWER", `a plugin drops ${name} ${type}`);
       return readResult(answer);
     },
-    async reload(changed = text) {
-      const before = text;
-      text = changed;
-      try {
-        await server.reload();
-      } catch (error) {
-        text = before;
-        throw error;
-      }
+    async reload(changed) {
+      await server.reload(changed);
       registry = checkedRegistry(server.registry);
     },
     env: (namespace) => Object.fromEntries(serviceEnvironment(server.registry, namespace)),

@@ -23,7 +23,7 @@ import { createSources } from "./sources.ts";
 
 export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | "port" | "address" | "embedded" | "env"> {
   readonly log: Log | LogOutput;
-  /** The Corefile's text as it is now, for reload(); throws if it can't be read. Without it the text stays and only its imports may change. */
+  /** The Corefile's text as it is now, for reload(); throws if it can't be read. Without it, it is the one that runs. */
   readonly reread?: () => string;
   /** A manifest that is wrong at start ends the start. */
   readonly strict: boolean;
@@ -53,10 +53,11 @@ export interface Server {
   /** Resolves when the answer tables hold every name. For tests and benchmarks. */
   settled(): Promise<void>;
   /**
-   * Puts the Corefile as it is now in the place of the one that runs. No listener that both have is closed, a registry whose
-   * source is the same is kept. Rejects with a coded error when the new one can't be served: then all goes on as it was.
+   * Puts another Corefile, unless given the one that there is now, in the place of the one that runs. No listener that both have
+   * is closed, a registry whose source is the same is kept. Rejects with a coded error when the new one can't be served: then
+   * all goes on as it was.
    */
-  reload(): Promise<void>;
+  reload(corefile?: string): Promise<void>;
   /**
    * Ends the server; idempotent. `drain` goes on answering through the lameduck time and until queries cease, at
    * most max(lameduck, min(2 × lameduck, 25 s)) in all, 1–5 s without `health`; `now` only finishes what it has.
@@ -103,9 +104,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const stopping = new AbortController();
   const plan = { ...options, plugins: withOwn(options.plugins), metrics, sources, life };
   let reloading: Promise<void> = Promise.resolve();
+  let running = options.corefile;
   const configuration = {
     read: () => readCorefile({ ...options, corefile: latest() }).digest,
-    reload,
+    reload: () => reload(),
   };
 
   let current = await createGeneration({ ...plan, configuration, lastGood: new Map(), report: (finding) => report(finding) });
@@ -163,28 +165,28 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 
   async function start(): Promise<void> {
     life.addresses = await listening.open(current.groups);
-    const running = listening.run(); // threads start while the sources are read
-    running.catch(() => undefined); // told below
+    const threads = listening.run(); // they start while the sources are read
+    threads.catch(() => undefined); // told below
     const routes = await http.prepare(current.setup.routes);
     await routes.commit();
     await current.start();
     await current.lease.run(stopping.signal);
-    await running;
+    await threads;
     current.compile();
     const errors = foundAtStart.filter((finding) => finding.severity === "error");
     if (options.strict && errors.length > 0) throw new FindingsError("NDOTS_ERR_MANIFEST", errors);
   }
 
   function latest(): string {
-    return options.reread?.() ?? options.corefile;
+    return options.reread?.() ?? running;
   }
 
   // One after the other: each starts from what the one before has left.
-  function reload(): Promise<void> {
+  function reload(corefile?: string): Promise<void> {
     const reloaded = reloading.then(async () => {
       log.info("Reloading");
       try {
-        await replace();
+        await replace(corefile ?? latest());
       } catch (error) {
         log.error(`Restart failed: ${error instanceof Error ? error.message.replaceAll("\n", "; ") : String(error)}`);
         throw error;
@@ -195,11 +197,11 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     return reloaded;
   }
 
-  async function replace(): Promise<void> {
+  async function replace(corefile: string): Promise<void> {
     if (life.stopping) throw new NdotsError("NDOTS_ERR_CLOSED", "reload() of a server that stops");
     const next = await createGeneration({
       ...plan,
-      corefile: latest(),
+      corefile,
       configuration,
       lastGood: current.goodFragments,
       report: (finding) => report(finding),
@@ -222,6 +224,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       undo.length = 0;
       for (const finding of next.findings) tell(log, finding);
       current = next;
+      running = corefile;
       await Promise.all([sockets.commit(GRACE_MS), routes.commit()]).finally(() => before.end());
     } catch (error) {
       for (const step of undo.toReversed()) await step();

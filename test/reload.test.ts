@@ -141,6 +141,11 @@ describe("reload", () => {
     applyWeb(dns);
     await Promise.all([dns.reload(corefile(2)), dns.reload(corefile(3)), dns.reload(corefile(4))]);
     expect(await answerOf(dns)).to.deep.equal([`${WEB} 4 IN A 10.3.0.10`]);
+    const [bad, good] = await Promise.allSettled([dns.reload("nonsense {\n"), dns.reload(corefile(5))]);
+    expect([bad.status, good.status]).to.deep.equal(["rejected", "fulfilled"]);
+    expect(await answerOf(dns), "a bad one takes nothing from the next").to.deep.equal([`${WEB} 5 IN A 10.3.0.10`]);
+    await dns.reload();
+    expect(await answerOf(dns), "the one that runs, again").to.deep.equal([`${WEB} 5 IN A 10.3.0.10`]);
     const closed = dns.close();
     const error: unknown = await dns.reload(corefile(5)).catch((reason: unknown) => reason);
     expect(error).to.include({ code: "NDOTS_ERR_CLOSED" });
