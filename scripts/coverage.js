@@ -1,17 +1,18 @@
-// Holds the coverage of a full test run (coverage/coverage-summary.json, by c8) against the project's thresholds.
-// Called by scripts/test. Lines are summed over a folder, so that a small file is not judged alone.
+// Holds the coverage of a test run, by c8, against the project's thresholds. Called by scripts/test. Lines are summed over a
+// folder, so that a small file is not judged alone. What dns/ reaches is taken from its own tests: in the whole run its
+// modules are loaded more than once, from src and from dist, and c8 can't add up two translations of one file.
 
 import { readFileSync } from "node:fs";
 
 const thresholds = [
-  { folder: "src/", percent: 90 },
-  { folder: "src/dns/", percent: 97 },
-  { folder: "src/config/", percent: 97 },
+  { folder: "src/", percent: 90, by: "coverage/coverage-summary.json" },
+  { folder: "src/dns/", percent: 97, by: "coverage/dns/coverage-summary.json" },
+  { folder: "src/config/", percent: 97, by: "coverage/coverage-summary.json" },
 ];
 
-const summary = JSON.parse(readFileSync("coverage/coverage-summary.json", "utf8"));
 const root = `${process.cwd()}/`;
-for (const { folder, percent } of thresholds) {
+for (const { folder, percent, by } of thresholds) {
+  const summary = JSON.parse(readFileSync(by, "utf8"));
   let total = 0;
   let covered = 0;
   for (const [file, { lines }] of Object.entries(summary)) {

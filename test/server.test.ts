@@ -63,9 +63,11 @@ describe("start", () => {
   });
 
   it("refuses an address that is taken, says so, and leaves nothing open behind", async () => {
+    const before = await createServer({ ...BASE, port: 0 }); // a port that is free for UDP and TCP
+    const port = before.addresses[0]?.port ?? 0;
+    await before.stop("now");
     const holder = createSocket("udp4");
-    await new Promise<void>((resolve) => holder.bind(0, "127.0.0.1", resolve));
-    const { port } = holder.address();
+    await new Promise<void>((resolve) => holder.bind(port, "127.0.0.1", resolve));
     const refused = await createServer({ ...BASE, port }).catch((reason: unknown) => reason as NdotsError);
     expect((refused as NdotsError).code).to.equal("NDOTS_ERR_LISTEN");
     expect((refused as NdotsError).message).to.include(`127.0.0.1, port ${port}/UDP`);
