@@ -3,7 +3,6 @@
 // COREDNS=path measures that binary too, for comparison.
 
 import { type Socket, createSocket } from "node:dgram";
-import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { KubeObject } from "../../test/helpers/fake-api/objects.ts";
@@ -222,8 +221,7 @@ interface Asker {
 
 async function createAsker(port: number): Promise<Asker> {
   const socket: Socket = createSocket({ type: "udp4", lookup: (address, _family, callback) => callback(null, address, 4) });
-  socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
   const question = questionFor(`watched.bench.svc.${ZONE}`);
   return {
     until(address, seconds) {
