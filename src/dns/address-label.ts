@@ -22,3 +22,9 @@ export function isAddressLabelAt(name: Uint8Array, at: number): boolean {
 }
 
 const [DASH, ZERO, NINE, A, F] = [0x2d, 0x30, 0x39, 0x61, 0x66] as const;
+
+/** An address as a label: dots and colons become dashes, and an end in `::` gets the `0` that a label needs. */
+export function dashed(address: string): string {
+  const label = address.replaceAll(/[.:]/g, "-");
+  return label.endsWith("-") ? `${label}0` : label;
+}

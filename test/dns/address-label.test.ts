@@ -1,7 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { isAddressLabel, isAddressLabelAt } from "../../src/dns/address-label.ts";
-import { dashed } from "../../src/plugins/kubernetes/cluster.ts";
+import { dashed, isAddressLabel, isAddressLabelAt } from "../../src/dns/address-label.ts";
 import { canonicalAddress } from "../../src/registry/kube-names.ts";
 
 function isAt(label: string): boolean {

@@ -1,10 +1,11 @@
 // What of the registry a `kubernetes` block serves: the exposed namespaces, the selected Services and their published
 // endpoints, and which of their names a batch of changes touches. The zone views stand on it; it makes no records.
 
-import type { Applied, Endpoint, EndpointPort, EndpointSlice, Protocol, Service } from "../../registry/objects.ts";
+import type { Applied, Endpoint, EndpointPort, EndpointSlice, Service } from "../../registry/objects.ts";
 import { addressesOf, type Registry } from "../../registry/registry.ts";
 import { isAddressLabel } from "../../dns/address-label.ts";
-import { stalenessOf, unknownReason, type Known } from "./freshness.ts";
+import { addPorts, clusterOf, endpointLabel } from "./endpoint-labels.ts";
+import { DEFAULT_STALE_AFTER_MS, stalenessOf, unknownReason, type Known } from "./freshness.ts";
 import type { LabelSelector } from "./label-selector.ts";
 
 export interface ClusterOptions {
@@ -95,17 +96,13 @@ export interface AddressUser {
 export const NO_READY_ENDPOINTS = "no ready endpoints";
 export const NO_ENDPOINTS_WATCHED = "endpoints are not served (noendpoints)";
 export const EXTERNAL_ADDRESS = "ExternalName is an IP address, not a name";
-/** `stale_after` */
-const STALE_AFTER_MS = 5 * 60_000;
 
 const NONE: readonly never[] = Object.freeze([]);
-/** What may be an endpoint's label; Pods' names may have dots. */
-const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** The served part of a registry. Follows it until close(). */
 export function createCluster(registry: Registry, options: ClusterOptions = {}): Cluster {
   const { namespaces: listed, namespaceLabels, serviceLabels, endpointPodNames = false } = options;
-  const { noEndpoints = false, ignoreEmptyService = false, isClusterSet = false, staleAfterMs = STALE_AFTER_MS } = options;
+  const { noEndpoints = false, ignoreEmptyService = false, isClusterSet = false, staleAfterMs = DEFAULT_STALE_AFTER_MS } = options;
   const servicesIn = new Map<string, number>();
   const listeners = new Set<(touched: Touched) => void>();
   const stateListeners = new Set<() => void>();
@@ -369,37 +366,8 @@ function isAny(): boolean {
   return true;
 }
 
-// Underscores are optional. Below a protocol without its own, names are open: nobody asks for them but by hand.
-function addPorts(labels: Set<string>, ports: readonly { readonly name: string; readonly protocol: Protocol }[]): void {
-  for (const { name, protocol } of ports) {
-    if (name === "") continue;
-    const proto = protocol.toLowerCase();
-    const port = name.toLowerCase();
-    for (const label of [proto, `_${proto}`, `${port}._${proto}`, `_${port}._${proto}`]) labels.add(label);
-  }
-}
-
-/** An endpoint's label below its Service: hostname, its Pod's name if asked for, or the address with dashes. */
-export function endpointLabel(endpoint: Endpoint, address: string, podNames: boolean): string {
-  const { hostname, podName } = endpoint;
-  if (hostname !== undefined && LABEL.test(hostname)) return hostname;
-  return podNames && podName !== undefined && LABEL.test(podName) ? podName : dashed(address);
-}
-
-/** An address as a label: dots and colons become dashes, and an end in `::` gets the `0` that a label needs. */
-export function dashed(address: string): string {
-  const label = address.replaceAll(/[.:]/g, "-");
-  return label.endsWith("-") ? `${label}0` : label;
-}
-
 function isPublished({ ready, addresses }: Endpoint): boolean {
   return ready && addresses.length > 0;
-}
-
-// The label of its cluster; an id that is none gives no names.
-function clusterOf({ cluster }: EndpointSlice): string | undefined {
-  const label = cluster?.toLowerCase();
-  return label !== undefined && LABEL.test(label) ? label : undefined;
 }
 
 function isAddress(text: string): boolean {

@@ -3,6 +3,8 @@
 
 import type { Registry } from "../../registry/registry.ts";
 
+/** After this long without the API server, answers say that they may be old. */
+export const DEFAULT_STALE_AFTER_MS: number = 5 * 60_000;
 const NOT_READ = "the cluster's objects have not been read yet";
 const FROM_SNAPSHOT = "from a snapshot of an earlier run";
 /** Of our EDE texts, so that no reply grows by more. */

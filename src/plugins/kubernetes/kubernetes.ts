@@ -8,13 +8,13 @@ import type { Zone } from "../../dns/zone.ts";
 import type { Position } from "../../errors.ts";
 import { isReverse } from "../../dns/reverse.ts";
 import { createCluster, type ClusterOptions } from "./cluster.ts";
-import { notReadyReason, type Readiness } from "./freshness.ts";
+import { DEFAULT_STALE_AFTER_MS, notReadyReason, type Readiness } from "./freshness.ts";
 import { createHandler } from "./handler.ts";
 import { createNearestNames } from "./nearest.ts";
 import { syntax, type KubernetesOptions } from "./options.ts";
 import { createOwnAddresses } from "./own-addresses.ts";
 import { createReverseIndex, reverseZone } from "./reverse-zone.ts";
-import { DEFAULT_STALE_AFTER_MS, originOf } from "./source.ts";
+import { originOf } from "./source.ts";
 import { kubernetesZone } from "./zone.ts";
 
 const NAME = "kubernetes";

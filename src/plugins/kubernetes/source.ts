@@ -11,12 +11,11 @@ import type { KubeAccess } from "../../registry/kube/client.ts";
 import { manifestsSource } from "../../registry/manifests.ts";
 import { mergedSource } from "../../registry/merged.ts";
 import type { Registry, Source } from "../../registry/registry.ts";
+import { DEFAULT_STALE_AFTER_MS } from "./freshness.ts";
 import type { KubernetesOptions } from "./options.ts";
 
 /** CoreDNS's. */
 const DEFAULT_STARTUP_TIMEOUT_MS = 5_000;
-/** After this long without the API server, answers say that they may be old. */
-export const DEFAULT_STALE_AFTER_MS: number = 5 * 60_000;
 
 /** What a block's zones are views of. */
 export interface Origin {

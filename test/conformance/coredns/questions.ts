@@ -1,7 +1,7 @@
 // All that can sensibly be asked of a small cluster, and a little that can't: names of everything in it with every type that
 // it may have, neighbours of those names that don't exist, and what every zone has.
 
-import { dashed } from "../../../src/plugins/kubernetes/cluster.ts";
+import { dashed } from "../../../src/dns/address-label.ts";
 import { formatName } from "../../../src/dns/name.ts";
 import { reverseName } from "../../../src/dns/reverse.ts";
 import type { KubeObject } from "../../helpers/fake-api/objects.ts";
