@@ -291,6 +291,32 @@ describe("a watch that can't go on", () => {
   });
 });
 
+describe("what is asked for", () => {
+  it("labels go for Services, EndpointSlices and Pods, as in CoreDNS", async () => {
+    await using cluster = await followCluster({ objects: OBJECTS, source: { serviceLabels: "team in (x)", pods: "keep" } });
+    const selectors = cluster.api.requests.map(({ resource, query }) => `${resource} ${query["labelSelector"] ?? ""}`);
+    expect(selectors.toSorted()).to.deep.equal(["endpointslices team in (x)", "namespaces ", "pods team in (x)", "services team in (x)"]);
+  });
+
+  it("ten namespaces, one by one: Node has nothing to warn of", async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error): void => void warnings.push(warning);
+    process.on("warning", note);
+    try {
+      const namespaces = Array.from({ length: 10 }, (_, n) => `team-${n}`);
+      await using cluster = await followCluster({
+        objects: [...OBJECTS, ...namespaces.map(namespace)],
+        source: { namespaces, pods: "keep" },
+      });
+      await cluster.pass(1000);
+      expect(cluster.api.watches()).to.have.length(31);
+      expect(warnings.map(String)).to.deep.equal([]);
+    } finally {
+      process.off("warning", note);
+    }
+  });
+});
+
 describe("events", () => {
   it("C108: out of order, twice, MODIFIED before ADDED, DELETED unknown, an older version: the last write counts", async () => {
     await using cluster = await followCluster({ objects: OBJECTS });

@@ -122,7 +122,7 @@ describe("any changes and any faults", function () {
           expect(await answersTo(cluster, Object.keys(expected))).to.deep.equal(expected);
         },
       ),
-      { numRuns: Number(process.env["FC_RUNS"] ?? 60) },
+      { numRuns: Number(process.env["FC_RUNS"] ?? 40) },
     );
   });
 });

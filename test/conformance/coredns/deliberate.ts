@@ -41,6 +41,10 @@ const list: readonly Deliberate[] = [
     holds: ({ name, type, theirs, ours }) => /^[~^]$/.test(name) && type === "NS" && isEmpty(theirs, "NOERROR") && ours.includes(" NS "),
   },
   {
+    why: "what falls through and nobody takes is NXDOMAIN: CoreDNS gives SERVFAIL",
+    holds: ({ type, theirs, ours }) => type === "PTR" && /^SERVFAIL/.test(theirs) && isEmpty(ours, "NXDOMAIN"),
+  },
+  {
     why: "slices of no Service are ignored: CoreDNS gives names that don't exist, or no answer",
     holds: ({ type, theirs, ours, objects }) =>
       type === "PTR" &&

@@ -18,7 +18,7 @@ const MARKER = "zz-marker";
 const FLAGS = ["zz-even", "zz-odd"] as const;
 
 export const variants: readonly Variant[] = [
-  variant("pods insecure", ["pods insecure", "ttl 30"]),
+  variant("kubeadm's", ["pods insecure", "fallthrough in-addr.arpa ip6.arpa", "ttl 30"]),
   variant("defaults", []),
   variant("pods verified", ["pods verified", "endpoint_pod_names"], { verifiesPods: true }),
   variant("namespaces", [`namespaces default shop svc ${MARKER} ${FLAGS.join(" ")}`, "pods insecure", "ttl 0"]),
@@ -35,8 +35,8 @@ function variant(name: string, options: readonly string[], more: Partial<Variant
 }
 
 /** A Corefile with a server for each variant, each on a loopback address of its own: 127.0.NET.1 and up. `access` is how it reaches the API server. */
-export function corefileFor(net: number, port: number, access: string): string {
-  const blocks = variants.map(({ options, inSet }, at) =>
+export function corefileFor(net: number, port: number, access: string, which: readonly Variant[] = variants): string {
+  const blocks = which.map(({ options, inSet }, at) =>
     [
       `.:${port} {`,
       `    bind ${addressFor(net, at)}`,
