@@ -44,7 +44,7 @@ const FAULTS: Readonly<Record<string, (cluster: FollowedCluster) => void | Promi
   release({ api }) {
     for (const resource of ["services", "endpointslices"] as const) api.release(resource, (lines) => [...lines.toReversed(), ...lines]);
   },
-  "hold and repeat"({ api }) {
+  "release twice"({ api }) {
     for (const resource of ["services", "endpointslices"] as const) api.release(resource, (lines) => lines.flatMap((line) => [line, line]));
   },
 };
