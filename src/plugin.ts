@@ -67,7 +67,9 @@ export interface Instance {
   ready?(): boolean;
   /** Why ready() is false, for /ready and the log. */
   notReadyReason?(): string;
+  /** Once the sockets are open. What throws here ends the start, or leaves the configuration before in its place. */
   start?(): MaybePromise<void>;
+  /** When its configuration has ended; also when that was refused before start(). */
   stop?(): MaybePromise<void>;
 }
 
@@ -192,3 +194,4 @@ export { formatName, isWithin, labelsOf, nameBelow, parentOf, parseName, type Na
 export { addressRdata, nameRdata, srvRdata, txtRdata } from "./dns/rdata.ts";
 export { RRTypes, type Rdata, type RecordSet, type RRType } from "./dns/records.ts";
 export type { Node, Zone } from "./dns/zone.ts";
+export type { Registry, Source, WritableRegistry } from "./registry/registry.ts";
