@@ -232,26 +232,26 @@ async function createAsker(port: number): Promise<Asker> {
       return new Promise((resolve, reject) => {
         const giveUp = setTimeout(() => finish(() => reject(new Error(`${address} is no answer after ${seconds} s`))), seconds * 1000);
         const again = setInterval(ask, 100); // one was lost
-        let next: NodeJS.Immediate | undefined;
+        let isDone = false;
         socket.on("message", onReply);
         ask();
 
         // Without a pause it would take the CPU from those whom it measures.
         function askAgain(): void {
           Atomics.wait(pause, 0, 0, PAUSE_MS);
-          ask();
+          if (!isDone) ask();
         }
         function ask(): void {
           socket.send(question, port, "127.0.0.1");
         }
         function onReply(reply: Buffer): void {
           if (reply.includes(wanted, question.length)) finish(() => resolve(performance.now()));
-          else next = setImmediate(askAgain);
+          else setImmediate(askAgain);
         }
         function finish(end: () => void): void {
           clearTimeout(giveUp);
           clearInterval(again);
-          clearImmediate(next);
+          isDone = true;
           socket.off("message", onReply);
           end();
         }
