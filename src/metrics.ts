@@ -15,6 +15,8 @@ export interface Metric {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
+  /** What several gauges of one name say together of the same labels; absent: what the last one says. */
+  readonly join?: (one: number, other: number) => number;
   collect(): Iterable<Sample>;
 }
 
@@ -39,7 +41,7 @@ export interface Metrics {
   histogram(name: string, help: string, buckets: readonly number[]): Histogram;
   /**
    * A metric that is read when it is asked for. Registered under a name that exists, its samples join the others: those of
-   * a counter or histogram with the same labels are added up, of gauges the last counts.
+   * a counter or histogram with the same labels are added up, those of gauges are joined as they say.
    */
   register(metric: Metric): void;
   all(): Iterable<Metric>;
@@ -148,20 +150,27 @@ function fold(group: Metric[]): void {
 function joined(group: readonly Metric[]): Iterable<Sample> {
   const [first] = group;
   if (group.length === 1 && first !== undefined) return first.collect();
-  if (first?.type !== "gauge") return bySeries(group.flatMap((metric) => [...metric.collect()])).values();
-  return new Map(group.flatMap((metric) => Array.from(metric.collect(), (sample) => [seriesOf(sample), sample]))).values();
+  const join = first?.type === "gauge" ? (first.join ?? last) : sum;
+  return bySeries(
+    group.flatMap((metric) => [...metric.collect()]),
+    join,
+  ).values();
 }
 
-function bySeries(samples: Iterable<Sample>): Map<string, Sample> {
+function bySeries(samples: Iterable<Sample>, join: Join = sum): Map<string, Sample> {
   const all = new Map<string, Sample>();
-  for (const sample of samples) addSample(all, seriesOf(sample), sample);
+  for (const sample of samples) addSample(all, seriesOf(sample), sample, join);
   return all;
 }
 
-function addSample(all: Map<string, Sample>, series: string, sample: Sample): void {
+function addSample(all: Map<string, Sample>, series: string, sample: Sample, join: Join = sum): void {
   const known = all.get(series);
-  all.set(series, known === undefined ? sample : { ...sample, value: known.value + sample.value });
+  all.set(series, known === undefined ? sample : { ...sample, value: join(known.value, sample.value) });
 }
+
+type Join = NonNullable<Metric["join"]>;
+const sum: Join = (one, other) => one + other;
+const last: Join = (_one, other) => other;
 
 function seriesOf({ labels, suffix }: Sample): string {
   return `${suffix ?? ""}${textOf(labels)}`;

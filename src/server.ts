@@ -225,7 +225,11 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       for (const finding of next.findings) tell(log, finding);
       current = next;
       running = corefile;
-      await Promise.all([sockets.commit(GRACE_MS), routes.commit()]).finally(() => before.end());
+      try {
+        await Promise.all([sockets.commit(GRACE_MS), routes.commit()]);
+      } finally {
+        await before.end();
+      }
     } catch (error) {
       for (const step of undo.toReversed()) await step();
       throw error;

@@ -100,7 +100,7 @@ export function createSources({ log, metrics, report, clock = systemClock }: Sou
           await unlessAborted(Promise.all(Array.from(used.values(), start)), signal);
         },
         async load() {
-          for (const { plugin, spec } of [...used.values()]) if (spec.local !== undefined) this.of(plugin, spec.local);
+          for (const { plugin, spec } of used.values()) if (spec.local !== undefined) this.of(plugin, spec.local);
           await Promise.all([...used.values()].filter(({ spec }) => spec.remote !== true).map(start));
           await this.end();
         },

@@ -95,6 +95,19 @@ describe("metrics", () => {
     expect(now()).to.deep.equal(counted);
   });
 
+  it("joins gauges of the same labels as they say, else shows the last", () => {
+    const metrics = createMetrics();
+    const value = (join?: (one: number, other: number) => number): number | undefined => {
+      const name = `ndots_${join?.name ?? "last"}`;
+      for (const value of [7, 5]) {
+        metrics.register({ name, help: "x", type: "gauge", ...(join && { join }), collect: () => [{ labels: {}, value }] });
+      }
+      const all = [...metrics.all()].find((metric) => metric.name === name)?.collect() ?? [];
+      return Array.from(all, (sample) => sample.value).at(0);
+    };
+    expect([value(), value(Math.max), value((one, other) => one + other)]).to.deep.equal([5, 7, 12]);
+  });
+
   it("shows a gauge once that two scopes set during a reload", () => {
     const metrics = createMetrics();
     const before = metrics.scope();
