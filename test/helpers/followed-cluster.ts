@@ -45,7 +45,7 @@ const LONG_STEP_MS = 2000;
 /** As long is looked at closely. */
 const FINE_MS = 10_000;
 /** A bound for a failing test. */
-const REAL_MS = 2000;
+const REAL_MS = 8000;
 /** Turns of the event loop for a few messages there and back. */
 const TURNS = 24;
 
@@ -144,7 +144,8 @@ export async function followCluster({
     },
   };
   try {
-    await cluster.within(5000, "everything is listed", () => isSynced);
+    const isFollowed = (): boolean => isSynced && api.watches().length === new Set(api.requests.map(({ path }) => path)).size;
+    await cluster.within(5000, "everything is listed and watched", isFollowed);
     return cluster;
   } catch (error) {
     await cluster[Symbol.asyncDispose]();

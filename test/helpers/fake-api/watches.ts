@@ -83,6 +83,7 @@ function openWatch(store: Store, response: ServerResponse, gone: AbortSignal, st
   let stalled = false;
   // Lines that wait for the initial events to be out.
   let behind: string[] | undefined;
+  let endsBehind = false;
 
   function send(text: string): void {
     if (stalled || response.writableEnded || response.destroyed) return;
@@ -119,7 +120,8 @@ function openWatch(store: Store, response: ServerResponse, gone: AbortSignal, st
       stalled = true;
     },
     end() {
-      if (!stalled) response.end();
+      if (behind !== undefined) endsBehind = true;
+      else if (!stalled) response.end();
     },
   };
 
@@ -151,6 +153,7 @@ function openWatch(store: Store, response: ServerResponse, gone: AbortSignal, st
     const lines = behind ?? [];
     behind = undefined;
     for (const line of lines) send(line);
+    if (endsBehind) watch.end();
   }
 
   // Once a minute, and shortly before the end; the end after timeoutSeconds.
