@@ -144,9 +144,7 @@ export interface Host {
   notReady(): readonly { readonly plugin: string; readonly reason: string }[];
   /** What stands still: a thread that has not worked for `overMs`, by its name. */
   standingStill(overMs: number): string | undefined;
-  /** Addresses of the server's own DNS sockets; empty before start. */
-  listenAddresses(): readonly string[];
-  /** The same with their ports; "" is every address. */
+  /** Where the server's own DNS sockets are, "" for every address; empty before start. */
   dnsSockets(): readonly { readonly address: string; readonly port: number }[];
   /** Keeps the counters of the hot path for this block (the `prometheus` plugin). */
   enableTraffic(): void;

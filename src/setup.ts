@@ -115,7 +115,6 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         notReady: () => notReady(blocks),
         standingStill: (overMs) => life.standingStill(overMs),
         dnsSockets: () => life.addresses,
-        listenAddresses: () => life.addresses.map(({ address }) => address),
         enableTraffic: () => void (traffic = true),
         get stopping() {
           return life.stopping;

@@ -72,7 +72,6 @@ export function fakeHost(name: string, overrides: Partial<Host> = {}): FakeHost 
     http: (route) => void host.routes.push(route),
     notReady: () => host.waiting,
     standingStill: () => undefined,
-    listenAddresses: () => host.addresses,
     dnsSockets: () => host.addresses.map((address) => ({ address, port: 53 })),
     enableTraffic: () => void (host.traffic = true),
     report: (finding) => void host.reported.push(finding),

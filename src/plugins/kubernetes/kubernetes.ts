@@ -54,7 +54,7 @@ function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
   // Names are information in a shared cluster: the nearest one is told only where the asker owns the server.
   const { pods = "disabled", ttl = DEFAULT_TTL_SECONDS, ptr = "all", reasons = host.embedded ? "nearest" : "fixed" } = options;
   const fallthrough = options.fallthrough?.length === 0 ? [ROOT] : (options.fallthrough ?? []);
-  const ownAddresses = createOwnAddresses(() => host.listenAddresses());
+  const ownAddresses = createOwnAddresses(() => host.dnsSockets().map(({ address }) => address));
   const nearest =
     reasons === "nearest" ? createNearestNames(cluster, { onSpent: () => forward.forEach((zone) => zone.refreshReasons()) }) : undefined;
   const namesNearest = (): boolean => nearest?.isSpent === false;
