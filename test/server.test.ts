@@ -266,7 +266,7 @@ describe("stop", () => {
     return (await fetch(`http://127.0.0.1:${at?.port}${path}`)).status;
   }
 
-  it("answers through the lameduck time, stays ready for as long, and then is gone", async () => {
+  it("answers through the lameduck time, stays ready for as long, and then is gone (C117)", async () => {
     const log = fakeLog();
     const server = await createServer({ ...BASE, corefile: HEALTHY, log });
     const [address] = server.addresses;
@@ -288,7 +288,7 @@ describe("stop", () => {
     expect(await messageOf(ask(address, "cluster.local", "SOA", { transport: "tcp", timeoutMs: 500 }))).to.match(/ECONNREFUSED/);
   });
 
-  it("goes on while queries come, at most twice the lameduck time", async () => {
+  it("goes on while queries come, at most twice the lameduck time (C117)", async () => {
     const server = await createServer({ ...BASE, corefile: HEALTHY });
     const [address] = server.addresses;
     if (address === undefined) throw new Error("no address");

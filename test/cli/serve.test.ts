@@ -123,7 +123,7 @@ describe("signals", () => {
     expect(code).to.equal(0);
   });
 
-  it("a second SIGTERM ends at once with 143", async () => {
+  it("a second SIGTERM ends at once with 143 (C117)", async () => {
     await using running = await started();
     running.child.kill("SIGTERM");
     await running.shows(/SIGTERM: Shutting down/);
@@ -201,7 +201,7 @@ describe("signals", () => {
     expect(code).to.equal(0);
   });
 
-  it("the same as PID 1, for which the kernel drops signals without a handler", async function () {
+  it("the same as PID 1, for which the kernel drops signals without a handler (C118)", async function () {
     needsRoot(this);
     needsPrograms(this, "unshare");
     using folder = temporaryFolder({ "hook.mjs": HOOK, "hold-up.mjs": HOLD_UP });
@@ -215,6 +215,26 @@ describe("signals", () => {
     expect(stdout).to.include(SIGTERM_LINE);
     expect(code).to.equal(0);
   });
+});
+
+// Probes that stay green while nothing answers are the worst end (coredns#3860): what nobody caught ends the process, so that
+// it is started again.
+describe("a fault that nobody caught (C123, coredns#3860)", () => {
+  for (const [what, fault] of [
+    ["a rejected promise", "Promise.reject(new Error('nobody is told'))"],
+    ["an exception", "setImmediate(() => { throw new Error('nobody is told'); })"],
+  ] as const) {
+    it(`${what} in the background ends the program with 70, and says where it was`, async () => {
+      const preload = `data:text/javascript,${encodeURIComponent(`process.on("SIGCONT", () => { ${fault}; });`)}`;
+      using folder = temporaryFolder({ Corefile: "example.org:0 {\n  bind 127.0.0.1\n  whoami\n}\n" });
+      await using running = startProcess(process.execPath, ["--import", preload, cli], { cwd: folder.path });
+      await running.shows(/listening on/);
+      running.child.kill("SIGCONT");
+      const { code, stderr } = await running.ended;
+      expect(stderr).to.match(/^\[FATAL\] Error: nobody is told\n {4}at /);
+      expect(code).to.equal(70);
+    });
+  }
 });
 
 describe("scripts", () => {

@@ -98,7 +98,7 @@ const rows: readonly Row[] = [
   },
 ];
 
-describe("deploy: servers started as their manifests say", function () {
+describe("deploy: servers started as their manifests say (C126)", function () {
   this.timeout(60_000);
   const images = new Map<boolean, Image>();
 

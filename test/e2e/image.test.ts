@@ -7,7 +7,7 @@ import { containerPrograms, dig, layOutImage, pidOf, startContainer, statusOf, t
 
 const NET_BIND_SERVICE = "10"; // linux/capability.h
 
-describe("the image", function () {
+describe("the image (C126)", function () {
   this.timeout(60_000);
   const images = new Map<string, Image>();
 

@@ -81,7 +81,7 @@ for (const { title, args = [], env = {}, path, says } of rows) {
       folder[Symbol.dispose]();
     });
 
-    it("says why, once", () => {
+    it("says why, once (C126)", () => {
       const told = running.stdout().match(/^\[INFO\] no listening threads.*$/gm) ?? [];
       expect(told).to.have.length(says === undefined ? 0 : 1);
       if (says !== undefined) expect(running.stdout()).to.match(says);

@@ -105,7 +105,7 @@ describe("a server that has not read its manifests yet", function () {
   });
 });
 
-describe("SIGTERM while clients ask", function () {
+describe("SIGTERM while clients ask (C117)", function () {
   this.timeout(40_000);
   /** How long clients go on after the signal: within the second and more in which a server without `health` drains. */
   const ASKING_MS = 900;

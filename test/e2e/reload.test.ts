@@ -427,7 +427,7 @@ describe("SIGUSR1", () => {
     expect(stdout.indexOf("SIGUSR1: Reloading")).to.be.greaterThan(stdout.indexOf("listening on"));
   });
 
-  it("PR 7562: SIGTERM right behind it ends the server", async () => {
+  it("C117, PR 7562: SIGTERM right behind it ends the server", async () => {
     using folder = temporaryFolder({ Corefile: zone("a.example", "health 127.0.0.1:0 {\n        lameduck 0s\n    }") });
     await using running = startNdots(["-p", "0"], { cwd: folder.path });
     await running.shows(STARTED);

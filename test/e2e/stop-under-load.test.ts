@@ -42,7 +42,7 @@ const FLOOD = `
     });
   }`;
 
-describe("a server whose four threads are busy", function () {
+describe("a server whose four threads are busy (C117)", function () {
   this.timeout(2 * PATIENCE_MS);
 
   it("ends on SIGTERM with 0", async () => {

@@ -147,7 +147,7 @@ describe("listeners/batch: starts and stops", function () {
   });
 });
 
-describe("listeners/batch: threads that go astray", function () {
+describe("listeners/batch: threads that go astray (C121)", function () {
   this.timeout(60_000);
 
   const rows: readonly { deed: string; says: RegExp }[] = [
@@ -201,7 +201,7 @@ describe("listeners/batch: threads that go astray", function () {
     mischief.close();
   });
 
-  it("a thread that hangs is named to whoever asks for its health", async () => {
+  it("a thread that hangs is named to whoever asks for its health (coredns#3860)", async () => {
     await using dns = await engineRig({ threads: 1, worker: wayward.worker, addresses: [wayward] });
     expect(dns.engine.standingStill(2000)).to.equal(undefined);
     await udpAsk(boundOf(dns), query({ name: "spin.example.org." }), 1);

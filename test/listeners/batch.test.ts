@@ -228,7 +228,7 @@ describe("listeners/batch: bounds", () => {
     });
   }
 
-  it("what comes while the main thread is busy waits in the ring; what is too much is counted, and hits go on", async () => {
+  it("what comes while the main thread is busy waits in the ring; what is too much is counted, and hits go on (C122)", async () => {
     await using dns = await engineRig({ worker: wayward.worker, addresses: [wayward] });
     const { bound } = dns.listeners[0] ?? { bound: { address: "", port: 0 } };
     // The client sends from a process of its own, while this one stands still.

@@ -60,7 +60,7 @@ describe("listeners/bind: UDP and TCP on one port", () => {
   });
 });
 
-describe("listeners/bind: errors are worded for people", () => {
+describe("listeners/bind: errors are worded for people (C127)", () => {
   const rows: { code: string; port: number; address: string; says: string[] }[] = [
     {
       code: "EADDRINUSE",

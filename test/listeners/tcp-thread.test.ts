@@ -138,7 +138,7 @@ const CLIENT = `
 `;
 
 describe("listeners/tcp-thread: hits and misses", () => {
-  it("table hits are answered while the main thread stands still", async () => {
+  it("table hits are answered while the main thread stands still (C122)", async () => {
     await using dns = await stage();
     expect(await askWhileBlocked(dns.listener, 1000)).to.equal(1000);
     expect(dns.responder.asked.map(({ qname }) => qname)).to.deep.equal(["control.example.org."]);
@@ -307,7 +307,7 @@ describe("listeners/tcp-thread: observers", () => {
   });
 });
 
-describe("listeners/tcp-thread: the thread's life", () => {
+describe("listeners/tcp-thread: the thread's life (C121)", () => {
   // A thread that has no block for its hits throws.
   const dies = (lives: number): Sharing => sharing({ damage: (front, times) => times <= lives && Object.assign(front, { blocks: [] }) });
 

@@ -39,13 +39,13 @@ describe("plugins/health", () => {
     expect(host.reported[0]?.message).to.match(/^health: lameduck 120s: Kubernetes kills/);
   });
 
-  it("is unhealthy when a thread stands still for 15 s, and says which", async () => {
+  it("is unhealthy when a thread stands still for 15 s, and says which (C121, coredns#3860)", async () => {
     const host = fakeHost("health", { standingStill: (overMs) => (overMs === STANDSTILL_MS ? "UDP thread 2" : undefined) });
     await setUp(health, "health :0", host);
     expect(await get(host, "/health")).to.include({ status: 500, body: "UDP thread 2 stands still" });
   });
 
-  it("is unhealthy only when the event loop stands still for 15 s", () => {
+  it("is unhealthy only when the event loop stands still for 15 s (C122)", () => {
     let nowMs = 0;
     const pulse = createPulse({ intervalMs: 1000, now: () => nowMs });
     const at = (ms: number): boolean => {
@@ -110,7 +110,7 @@ describe("plugins/health", () => {
       expect(found.get("ndots_health_dns_failures_total")?.[0]?.value).to.equal(0);
     });
 
-    it("counts as failed when there is no answer, and not when the server stops", async () => {
+    it("counts as failed when there is no answer, and not when the server stops (coredns#3860)", async () => {
       const metrics = createMetrics();
       await using server = await udpServer(() => []);
       const probe = createDnsProbe({ target: { address: "127.0.0.1", port: server.port }, zone, metrics, timeoutMs: 20 });
