@@ -56,6 +56,7 @@ export function createSourceMetrics(options: SourceMetricsOptions): SourceMetric
     name: "ndots_kubernetes_last_contact_seconds",
     help: "Seconds since the API server has last sent something of a resource; about a minute at most while all is well.",
     type: "gauge",
+    join: Math.max, // of several sources, the one that has heard nothing for longest
     collect: () =>
       names.flatMap((resource) => {
         const age = ageMs(resource);
@@ -66,6 +67,7 @@ export function createSourceMetrics(options: SourceMetricsOptions): SourceMetric
     name: "ndots_registry_objects",
     help: "Objects held, by kind.",
     type: "gauge",
+    join: (one, other) => one + other,
     collect: () => {
       const sizes = new Map<string, number>();
       for (const resource of resources) sizes.set(resource.kind, (sizes.get(resource.kind) ?? 0) + sizeOf(resource));
