@@ -13,6 +13,7 @@ describe("on a real API server", function () {
 
   before(async () => {
     cluster = await openCluster();
+    console.log(`    Kubernetes ${cluster.version}, namespace ${cluster.namespace}`);
   });
 
   after(() => (cluster as RealCluster | undefined)?.[Symbol.asyncDispose]());
