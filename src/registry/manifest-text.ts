@@ -162,7 +162,7 @@ function faultsOf(document: Document.Parsed, at: (offset: number) => TextPositio
   visit(document, {
     Value: (_, { anchor }) => void anchors.add(anchor),
     Alias(_, { source, range }) {
-      if (!anchors.has(source)) faults.push({ ...at(range?.[0] ?? 0), message: `*${source} has no anchor (&${source}) above it` });
+      if (!anchors.has(source)) faults.push({ ...at(range?.[0] ?? 0), message: `no anchor above for the alias: "*${source}"` });
       return faults.length < MAX_FINDINGS ? undefined : visit.BREAK;
     },
     Map(_, map) {

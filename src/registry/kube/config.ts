@@ -37,7 +37,7 @@ async function openDocument(file: string): Promise<TextDocument> {
   const [first] = readDocuments(text);
   if (first !== undefined && "value" in first) return first;
   if (first === undefined) throw new NdotsError("NDOTS_ERR_CONFIG", `${file}: is empty, expected a kubeconfig`);
-  // The parser may quote what stands there.
+  // What is quoted there may be a secret.
   const message = first.message.replace(/["':].*$/s, "").trim();
   throw new FindingsError("NDOTS_ERR_CONFIG", [{ file, line: first.line, column: first.column, severity: "error", message }]);
 }
