@@ -14,7 +14,7 @@ export const root: string = fileURLToPath(new URL("../..", import.meta.url));
 export const cli: string = join(root, "dist/cli.js");
 /** As in scripts/start and the Dockerfile. */
 export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2", "--v8-pool-size=2"];
-export const MALLOC_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: "2" };
+export const MALLOC_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: "2", MALLOC_MMAP_THRESHOLD_: "131072" };
 
 /** USER_HZ, the unit of /proc/PID/stat: 100 on every Linux architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;

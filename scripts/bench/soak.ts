@@ -14,6 +14,8 @@ const PORT = 5484;
 const CLIENTS = 2;
 const CHANGES_PER_SECOND = 100;
 const KILL_EVERY_MS = 10_000;
+/** Threads are new with each reload, and none is ended in its first minute. */
+const RELOAD_EVERY_MS = 120_000;
 /** The server waits before it replaces a thread that lived for less than a minute: clients would wait with it. */
 const KILL_OLDER_THAN_MS = 65_000;
 const MEMORY_EVERY_MS = 5_000;
@@ -29,7 +31,7 @@ const minutes = Number(values.minutes);
 if (!(minutes > 0)) throw new Error(`--minutes takes a number, found ${values.minutes}`);
 
 const rssSamples: { readonly minute: number; readonly mib: number }[] = [];
-let [changes, kills] = [0, 0];
+let [changes, kills, reloads] = [0, 0, 0];
 const ending = new AbortController();
 
 await using subject = await startSubject({ port: PORT, lines: "multisocket 2" });
@@ -41,8 +43,7 @@ const clients = Array.from({ length: CLIENTS }, () =>
   fork(join(root, "scripts/bench/soak-client.ts"), [String(PORT)], { execArgv: ["--import", "tsx"] }),
 );
 const startedMs = performance.now();
-const lives = [churn(subject, ending.signal), every(KILL_EVERY_MS, kill), every(MEMORY_EVERY_MS, measure)];
-// Reloads come here when the server can be told to reload.
+const lives = [churn(subject, ending.signal), every(KILL_EVERY_MS, kill), every(RELOAD_EVERY_MS, reload), every(MEMORY_EVERY_MS, measure)];
 let reports: ClientReport[] = [];
 for (let minute = 1; minute <= Math.ceil(minutes); minute++) {
   await Promise.race([sleepUntil(startedMs + Math.min(minute, minutes) * 60_000), ...lives]);
@@ -89,6 +90,10 @@ async function kill(): Promise<void> {
   if (await subject.kill(KILL_OLDER_THAN_MS)) kills++;
 }
 
+async function reload(): Promise<void> {
+  await subject.reload(5 + (++reloads % 10));
+}
+
 async function measure(): Promise<void> {
   rssSamples.push({ minute: (performance.now() - startedMs) / 60_000, mib: (await subject.memory()) / MIB });
 }
@@ -121,7 +126,7 @@ function total(key: Exclude<keyof ClientReport, "complaints">): number {
 function tell(minute: number): void {
   const counts = (["asked", "answered", "askedAgain", "lost", "wrong"] as const).map((key) => `${key} ${total(key)}`);
   console.log(
-    `minute ${minute}: ${counts.join(", ")}; changes ${changes}, ended threads ${kills}; RSS ${rssSamples.at(-1)?.mib.toFixed(1)} MiB`,
+    `minute ${minute}: ${counts.join(", ")}; changes ${changes}, ended threads ${kills}, reloads ${reloads}; RSS ${rssSamples.at(-1)?.mib.toFixed(1)} MiB`,
   );
   for (const { complaints } of reports) for (const complaint of complaints) console.log(`  ${complaint}`);
 }

@@ -15,11 +15,12 @@ process.on("worker", (worker) => {
   worker.on("exit", () => workers.delete(worker));
 });
 
-const [corefile] = process.argv.slice(2);
+let [corefile] = process.argv.slice(2);
 const log = createLog();
 const server = await createServer({
   corefile,
   file: "Corefile",
+  reread: () => corefile,
   port: 53,
   address: "",
   embedded: true,
@@ -49,6 +50,10 @@ const orders = {
     if (oldest === undefined || performance.now() - oldest[1] < olderThanMs) return false;
     await oldest[0].terminate();
     return true;
+  },
+  async reload({ ttl }) {
+    corefile = corefile.replace(/ttl \d+/, `ttl ${ttl}`);
+    await server.reload();
   },
   // Node keeps some 7 MiB of the first fifty threads that end, whatever they were for, and little of later ones.
   async wear() {

@@ -22,6 +22,8 @@ export interface Subject extends AsyncDisposable {
   block(ms: number): Promise<void>;
   /** Ends its oldest thread as a crash would; resolves when that has gone, with false if there is none so old. */
   kill(olderThanMs: number): Promise<boolean>;
+  /** With another TTL; resolves when the new configuration answers and the old one is gone. */
+  reload(ttl: number): Promise<void>;
   /** Starts and ends threads that do nothing, so that what Node keeps of them is not taken for the server's. */
   wear(): Promise<void>;
   /** Bytes of resident memory, after a garbage collection. */
@@ -51,6 +53,7 @@ export async function startSubject({ port, lines = "", kubernetes = "reasons fix
   kubernetes ${ZONE} in-addr.arpa ip6.arpa {
     pods insecure
     ${kubernetes}
+    ttl 5
   }
   loadbalance
 }
@@ -96,6 +99,7 @@ export async function startSubject({ port, lines = "", kubernetes = "reasons fix
     settle: async () => void (await give("settle")),
     block: async (ms) => void (await give("block", { ms })),
     kill: async (olderThanMs) => (await give("kill", { olderThanMs })) as boolean,
+    reload: async (ttl) => void (await give("reload", { ttl })),
     wear: async () => void (await give("wear")),
     memory: async () => (await give("memory")) as number,
     output: () => output,

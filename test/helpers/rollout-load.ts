@@ -196,7 +196,8 @@ function openHeld(): Held {
     (message) => {
       const asked = current;
       current = undefined;
-      free.push(held);
+      if (free.length < HELD_CONNECTIONS) free.push(held);
+      else connection.end();
       if (asked !== undefined) settle(asked, message);
     },
     (why) => {
