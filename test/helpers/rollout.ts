@@ -72,7 +72,7 @@ export async function startLoad(options: LoadOptions, prefix: readonly string[])
   const ended = once(child, "exit");
   await heard(child);
   return {
-    tell: (news) => void child.send(news),
+    tell: (news) => void child.send(news, () => undefined), // it may have ended
     async report() {
       const told = heard(child);
       child.send("end");
