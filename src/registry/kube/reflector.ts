@@ -66,6 +66,8 @@ const PAGE = 500;
 const WATCH_SECONDS = { least: 300, most: 600 };
 /** Bookmarks come about each minute: twice that without a byte is a connection that is only open on this side. */
 const STALL_MS = 130_000;
+/** Watches in a row that stay without even a bookmark: the server has not reached their version, as after its etcd was restored. */
+const MAX_SILENT = 2;
 /** Before a watch is opened again: at first 0.1–0.3 s, so that nobody is a second behind after a cut. */
 const RESUME_MS = { least: 100, first: 200, most: 2_000 };
 /** Before the list that follows an expired version: all replicas of all clients learn of it in the same moment. */
@@ -87,6 +89,7 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
   /** Where the watch goes on; undefined: a list is needed. */
   let version: string | undefined;
   let failures = 0;
+  let silent = 0;
   let hasWatchList = true;
   /** A list is whole, and not yet told of. */
   let isListed = false;
@@ -123,8 +126,9 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
       hasWatchList = false;
       return 0;
     }
-    if (isExpired && version !== undefined) {
+    if ((isExpired || silent >= MAX_SILENT) && version !== undefined) {
       version = undefined;
+      silent = 0;
       vain = clock.monotonic() - listedMs < RETRY_MS.most ? vain + 1 : 0;
       failures = Math.max(0, vain - MAX_VAIN);
       options.onRelist();
@@ -237,14 +241,18 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     onChunk: (receivedMs: number) => Promise<void>,
   ): Promise<void> {
     const guard = watchdog(clock, STALL_MS, signal);
+    let isSilent = false;
     try {
       const response = await client.get(path, query, { verb, signal: guard.signal });
       if (response.status !== 200) throw await refusalOf(response);
       options.onContact();
+      isSilent = true;
       if (version !== undefined) options.onProblem(undefined);
       for await (const chunk of response.body) {
         const receivedMs = clock.monotonic();
         guard.alive();
+        isSilent = false;
+        silent = 0;
         options.onContact();
         reader.push(chunk);
         await onChunk(receivedMs);
@@ -252,6 +260,7 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
       reader.end();
     } catch (error) {
       await settle(); // what came before it counts
+      if (isSilent && guard.hasStalled()) silent++;
       throw guard.hasStalled() ? new Stalled(`nothing was sent for ${STALL_MS / 1000} s`) : error;
     } finally {
       guard.stop();

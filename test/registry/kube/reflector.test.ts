@@ -381,6 +381,27 @@ describe("registry/kube: a watch", () => {
     expect(it.client.last().query["resourceVersion"]).to.equal("130");
   });
 
+  it("that stays without even a bookmark, twice in a row, is followed by a list: a restored server has not reached the version (C108)", async () => {
+    await using it = await start();
+    (await it.listed(rawService("web", 500))).end();
+    await it.next(1_000);
+    it.client.last().open();
+    await it.clock.advance(130_000);
+    await it.next(1_000);
+    expect(it.client.last().query["resourceVersion"]).to.equal("100");
+    it.client.last().open();
+    await it.clock.advance(130_000);
+    await it.next(1_000);
+    expect(it.client.last().query).to.include({ sendInitialEvents: "true" });
+    expect(it.told.filter((what) => what !== "well")).to.deep.equal([
+      "restart ended",
+      "restart stalled",
+      "problem nothing was sent for 130 s",
+      "restart stalled",
+      "relist",
+    ]);
+  });
+
   it("whose head never comes is given up too", async () => {
     await using it = await start();
     await it.clock.advance(130_000);
