@@ -1,6 +1,8 @@
 // A real API server that goes away, is cut off, or says nothing any more.
 
 import { expect } from "chai";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { createMetrics } from "../../src/metrics.ts";
 import { kubeApiSource } from "../../src/registry/kube-api.ts";
 import { createRegistry } from "../../src/registry/registry.ts";
@@ -15,6 +17,9 @@ import { headless, MOST_MS, slice, startSubject, type Subject } from "./subject.
 const ALL = ["services", "endpointslices", "pods"];
 const CHANGES = 20;
 const CUTS = 10;
+const REAL_STEP_MS = 5;
+/** A version far ahead of any server's. */
+const FUTURE = "999999999999";
 
 export function outageSuite(cluster: () => RealCluster): void {
   describe("outages", () => {
@@ -94,15 +99,44 @@ export function outageSuite(cluster: () => RealCluster): void {
 
     it("C105: streams that are open and silent are given up, and the changes behind them come", async () => {
       await cluster().apply(slice("far", ["192.0.2.50"]));
-      using folder = temporaryFolder({
-        kubeconfig: kubeconfig({ url: gateway.url, authority: gateway.authority, token }),
-      });
+      await using source = startSource();
+      await source.tells("192.0.2.50", 5);
+      gateway.freeze();
+      await cluster().apply(slice("far", ["192.0.2.51"]));
+      const waitedMs = await source.tells("192.0.2.51", 100);
+      expect(waitedMs).to.be.greaterThan(30_000).and.at.most(135_000);
+    });
+
+    it("C108: a version that the server has not reached, as after its etcd was restored: silence, then a list", async () => {
+      await cluster().apply(slice("far", ["192.0.2.50"]));
+      await using source = startSource();
+      await source.tells("192.0.2.50", 5);
+      gateway.intercept = ({ query }) => void (query.has("resourceVersion") && query.set("resourceVersion", FUTURE));
+      gateway.cut();
+      await source.passes(() => gateway.passed.at(-1)?.query.get("resourceVersion") === FUTURE, 5);
+      await cluster().apply(slice("far", ["192.0.2.51"]));
+      const waitedMs = await source.tells("192.0.2.51", 250);
+      gateway.intercept = undefined;
+      expect(waitedMs).to.be.greaterThan(250_000).and.at.most(270_000);
+    });
+
+    interface Source extends AsyncDisposable {
+      /** Moves time on until something is so; gives how far. */
+      passes(isSo: () => boolean, stepMs: number): Promise<number>;
+      /** … until these are the addresses of `far`. */
+      tells(addresses: string, stepMs: number): Promise<number>;
+    }
+
+    // The source alone, whose time is the test's.
+    function startSource(): Source {
+      const folder = temporaryFolder({ kubeconfig: kubeconfig({ url: gateway.url, authority: gateway.authority, token }) });
       const clock = fakeClock(Date.now());
       const registry = createRegistry({ sources: ["kubernetes"], now: () => clock.now() });
       const ending = new AbortController();
+      const { namespace } = cluster();
       const source = kubeApiSource({
-        access: { kind: "kubeconfig", file: `${folder.path}/kubeconfig` },
-        namespaces: [cluster().namespace],
+        access: { kind: "kubeconfig", file: join(folder.path, "kubeconfig") },
+        namespaces: [namespace],
         endpoints: true,
         pods: "drop",
         multicluster: false,
@@ -114,34 +148,31 @@ export function outageSuite(cluster: () => RealCluster): void {
         env: {},
       });
       const ended = source.run(registry, () => registry.markSynced("kubernetes"), ending.signal);
-      const { namespace } = cluster();
       const addresses = (): string =>
         registry
           .slices(namespace, "far")
           .flatMap(({ endpoints }) => endpoints.flatMap((one) => one.addresses))
           .join();
-      let movedMs = 0;
-      // Real time for what goes over sockets, and as much again, many times over, for what waits.
-      const passes = async (isSo: () => boolean, stepMs: number): Promise<void> => {
+      // Real time for what goes over sockets, and many times as much for what waits.
+      const passes = async (isSo: () => boolean, stepMs: number): Promise<number> => {
         const endMs = performance.now() + MOST_MS;
-        while (!isSo() && performance.now() < endMs) {
-          await new Promise((resolve) => setTimeout(resolve, 5));
+        let movedMs = 0;
+        for (; !isSo() && performance.now() < endMs; movedMs += stepMs) {
+          await wait(REAL_STEP_MS);
           await clock.advance(stepMs);
-          movedMs += stepMs;
         }
         expect(isSo()).to.equal(true);
+        return movedMs;
       };
-      try {
-        await passes(() => registry.synced && addresses() === "192.0.2.50", 5);
-        gateway.freeze();
-        await cluster().apply(slice("far", ["192.0.2.51"]));
-        movedMs = 0;
-        await passes(() => addresses() === "192.0.2.51", 100);
-        expect(movedMs).to.be.greaterThan(30_000).and.at.most(135_000);
-      } finally {
-        ending.abort();
-        await ended;
-      }
-    });
+      return {
+        passes,
+        tells: (wanted, stepMs) => passes(() => registry.synced && addresses() === wanted, stepMs),
+        async [Symbol.asyncDispose]() {
+          ending.abort();
+          await ended;
+          folder[Symbol.dispose]();
+        },
+      };
+    }
   });
 }
