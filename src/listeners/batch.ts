@@ -8,7 +8,7 @@ import { formatAddress, listenError, within } from "./bind.ts";
 import { Address, type BatchAddress } from "./batch-address.ts";
 import { createFold } from "./batch-metrics.ts";
 import { ThreadMemories } from "./batch-shared.ts";
-import type { Listener, ListenerOptions } from "./listener.ts";
+import type { ListenAddress, Listener, ListenerOptions } from "./listener.ts";
 import { readLast } from "./last-read.ts";
 import { Misses } from "./misses.ts";
 import type { Native } from "./native.ts";
@@ -226,12 +226,13 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
 
   function createListener(options: BatchAddress): Listener {
     let address: Address | undefined;
+    const at: ListenAddress = { address: options.address, port: options.port };
     let by: AnsweredBy = options;
     let closing: Promise<void> | undefined;
     return {
       transport: "udp",
       async start() {
-        const opened = new Address(options, sockets);
+        const opened = new Address({ ...at, ...by }, sockets);
         await opened.bind(addresses);
         opened.openAll(slots.length);
         opened.by = by;
@@ -246,7 +247,7 @@ export function createBatchEngine(options: BatchEngineOptions): BatchEngine {
         }
       },
       get bound() {
-        return address?.bound ?? { address: options.address, port: options.port };
+        return address?.bound ?? at;
       },
       get received() {
         fold.run();

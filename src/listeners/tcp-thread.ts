@@ -92,6 +92,7 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
   return {
     standingStill: (overMs) => ((run?.stillMs ?? waitedMs) > overMs ? "TCP thread" : undefined),
     listener(options) {
+      const at: ListenAddress = { address: options.address, port: options.port };
       const received = sharedNumbers(1);
       let by: ServedBy = options;
       let own: Served | undefined;
@@ -99,9 +100,8 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
       return {
         transport: "tcp",
         async start() {
-          const { port } = options;
-          const socket = await bindAddress("tcp", options, async (host) =>
-            openBeside(host, port, neighbours(), (sharing) => sockets.open(host, port, sharing)),
+          const socket = await bindAddress("tcp", at, async (host) =>
+            openBeside(host, at.port, neighbours(), (sharing) => sockets.open(host, at.port, sharing)),
           );
           const id = ++lastId;
           own = { ...socket.bound, by, id, socket, isOpen: true, portable: undefined, isWindingDown: false, received };
@@ -116,7 +116,7 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
           }
         },
         get bound() {
-          return own?.socket.bound ?? { address: options.address, port: options.port };
+          return own?.socket.bound ?? at;
         },
         get received() {
           return (received[0] as number) + (own?.portable?.received ?? 0);

@@ -40,7 +40,8 @@ export interface TcpListener extends Listener {
 }
 
 export function tcpListener(options: TcpOptions): TcpListener {
-  const { responder, log, clock = SYSTEM_CLOCK, isBusy = never } = options;
+  // Nothing below may keep `options`: the responder that they name holds the first configuration's table.
+  const { responder, descriptor, port, log, clock = SYSTEM_CLOCK, isBusy = never } = options;
   const limits: TcpLimits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
   const closed = options.metrics.counter(TCP_CLOSED.name, TCP_CLOSED.help);
   const connections = new Set<TcpConnection>();
@@ -60,7 +61,7 @@ export function tcpListener(options: TcpOptions): TcpListener {
     onClosed: remove,
   };
   let server: Server | undefined;
-  let bound: ListenAddress = { address: options.address, port: options.port };
+  let bound: ListenAddress = { address: options.address, port };
   let stopSweeping: () => void = () => {};
   let stopping: Promise<void> | undefined;
   let lastProbeMs = 0;
@@ -69,13 +70,12 @@ export function tcpListener(options: TcpOptions): TcpListener {
   return {
     transport: "tcp",
     async start() {
-      const { descriptor: fd, port } = options;
-      if (fd === undefined) {
-        server = await bindAddress("tcp", options, (host) => openServer({ host, port, exclusive: true }, accept));
+      if (descriptor === undefined) {
+        server = await bindAddress("tcp", bound, (host) => openServer({ host, port, exclusive: true }, accept));
         const address = server.address();
         if (address !== null && typeof address === "object") bound = { address: address.address, port: address.port };
       } else {
-        server = await openServer({ fd }, accept);
+        server = await openServer({ fd: descriptor }, accept);
       }
       // What accept() fails with: it goes on by itself once there are descriptors again.
       server.on("error", (error) => warnOfExhaustion(codeOf(error) ?? error.message));

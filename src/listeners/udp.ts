@@ -21,13 +21,13 @@ export interface UdpOptions extends ListenerOptions {
 }
 
 export function udpListener(options: UdpOptions): Listener {
-  const { log, maxPending = MAX_PENDING } = options;
+  const { address: host, port, log, maxPending = MAX_PENDING } = options;
   let { responder } = options;
   const dropped = options.metrics.counter("ndots_dropped_packets_total", "Packets that got no answer, by reason.");
   const io = new Exchange(MAX_MESSAGE_BYTES);
   io.transport = "udp";
   let socket: Socket | undefined;
-  let bound: ListenAddress = { address: options.address, port: options.port };
+  let bound: ListenAddress = { address: host, port };
   let isOwnAddress: (address: string) => boolean;
   let received = 0;
   let answering = 0; // promised answers
@@ -38,12 +38,12 @@ export function udpListener(options: UdpOptions): Listener {
   return {
     transport: "udp",
     async start() {
-      socket = await bindAddress("udp", options, (host) => bindSocket(host, options.port));
-      const { address, port } = socket.address();
-      bound = { address, port };
-      io.localAddress = address;
-      io.localPort = port;
-      isOwnAddress = ownAddresses(address);
+      socket = await bindAddress("udp", bound, (address) => bindSocket(address, port));
+      const own = socket.address();
+      bound = { address: own.address, port: own.port };
+      io.localAddress = own.address;
+      io.localPort = own.port;
+      isOwnAddress = ownAddresses(own.address);
       widen(socket);
       socket.on("message", onMessage);
       // Without a listener an error would end the process. None is fatal: ICMP's come only to connected sockets.

@@ -2,6 +2,8 @@
 // connection ends, and what threads had of the configuration before comes back. Run by test/listeners/serve.test.ts.
 
 import { readdirSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect } from "chai";
 import type { Listener, ListenerOptions, ServedBy } from "../../src/listeners/listener.ts";
 import { headerOf, query, tcpConnection, udpClient } from "../helpers/dns-client.ts";
@@ -9,6 +11,9 @@ import { generation, HIT, LATER, load, MISS, numberOf, type Generation } from ".
 import { countedMetrics, recordedLog, until, type RecordedLog } from "../helpers/listening.ts";
 
 export type ServeFactory = (options: ListenerOptions & ServedBy) => Listener;
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 interface Served extends AsyncDisposable {
   readonly listener: Listener;
@@ -81,6 +86,23 @@ export function serveContract(name: string, create: ServeFactory, rounds: number
       const promised = (await connection.receive()) as Buffer;
       expect([headerOf(promised).id, numberOf(promised)]).to.deep.equal([1, 1]);
       connection.close();
+    });
+
+    it("nothing of the configuration before is kept", async () => {
+      const [dns, first] = await (async () => {
+        const before = await generation(1);
+        return [await served(create, before), new WeakRef(before.responder)] as const;
+      })();
+      const asking = await load(dns.listener, { oldest: 1, newest: 2 }, 1);
+      await until(() => asking.failure !== undefined || asking.answered.has(1), "the first answers");
+      await dns.listener.serve(await generation(2));
+      await until(() => asking.failure !== undefined || asking.answered.has(2), "the second answers");
+      await asking.end();
+      await until(() => {
+        collectGarbage();
+        return first.deref() === undefined;
+      }, "the first is gone");
+      await dns.listener.stop(1000);
     });
 
     it("several at once end with the last", async () => {
