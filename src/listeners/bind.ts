@@ -28,7 +28,8 @@ export async function bindPair(
       return { udp, tcp };
     } catch (error) {
       await udp.stop(0);
-      const isTaken = error instanceof NdotsError && codeOf(error.cause) === "EADDRINUSE";
+      // By its code: where loaders keep two graphs of modules (tsx under mocha), a lazily loaded listener's errors are of another class.
+      const isTaken = codeOf(error) === "NDOTS_ERR_LISTEN" && codeOf((error as NdotsError).cause) === "EADDRINUSE";
       if (address.port !== 0 || !isTaken || tries === PORT_TRIES) throw error;
     }
   }
