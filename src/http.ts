@@ -207,13 +207,16 @@ function listen(server: Server, { host, port }: Site, routes: readonly HttpRoute
     });
     const opened = (): void => {
       server.removeAllListeners("error");
-      server.on("error", () => {}); // accept() failed (EMFILE): the next connection is tried again
+      server.on("error", ignore); // accept() failed (EMFILE): the next connection is tried again
       resolve();
     };
     if (host === "") server.listen(port, opened);
     else server.listen(port, host, opened);
   });
 }
+
+// Out here, it keeps nothing: `routes` are of the first configuration.
+function ignore(): void {}
 
 function reason(error: NodeJS.ErrnoException): string {
   if (error.code === "EADDRINUSE") return "the address is in use";

@@ -7,6 +7,7 @@ import { connect, createServer, type AddressInfo } from "node:net";
 import { NdotsError } from "../src/errors.ts";
 import { createHttpServers, type HttpRoute, type HttpServers } from "../src/http.ts";
 import { fakeLog } from "./helpers/fake-host.ts";
+import { isGone } from "./helpers/garbage.ts";
 
 const route = (path: string, body: string, port = 0): HttpRoute => ({
   host: "127.0.0.1",
@@ -171,6 +172,21 @@ describe("http", () => {
     await serve(servers, []);
     expect(servers.addresses).to.deep.equal([]);
     await servers.stop();
+  });
+
+  it("keeps nothing of routes that others have replaced", async () => {
+    const servers = createHttpServers(fakeLog());
+    const first = await (async () => {
+      const old = route("/health", "old");
+      await serve(servers, [old]);
+      return new WeakRef(old);
+    })();
+    try {
+      await serve(servers, [route("/health", "new")]);
+      await isGone(first, "the first");
+    } finally {
+      await servers.stop();
+    }
   });
 
   it("serves other routes at an address that stays open, also one that the kernel chose", async () => {

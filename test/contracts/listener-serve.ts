@@ -2,18 +2,14 @@
 // connection ends, and what threads had of the configuration before comes back. Run by test/listeners/serve.test.ts.
 
 import { readdirSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { expect } from "chai";
 import type { Listener, ListenerOptions, ServedBy } from "../../src/listeners/listener.ts";
 import { headerOf, query, tcpConnection, udpClient } from "../helpers/dns-client.ts";
+import { isGone } from "../helpers/garbage.ts";
 import { generation, HIT, LATER, load, MISS, numberOf, type Generation } from "../helpers/generations.ts";
 import { countedMetrics, recordedLog, until, type RecordedLog } from "../helpers/listening.ts";
 
 export type ServeFactory = (options: ListenerOptions & ServedBy) => Listener;
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
 
 interface Served extends AsyncDisposable {
   readonly listener: Listener;
@@ -98,10 +94,7 @@ export function serveContract(name: string, create: ServeFactory, rounds: number
       await dns.listener.serve(await generation(2));
       await until(() => asking.failure !== undefined || asking.answered.has(2), "the second answers");
       await asking.end();
-      await until(() => {
-        collectGarbage();
-        return first.deref() === undefined;
-      }, "the first is gone");
+      await isGone(first, "the first");
       await dns.listener.stop(1000);
     });
 
