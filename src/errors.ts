@@ -9,6 +9,7 @@ export type ErrorCode =
   | "NDOTS_ERR_RDATA" // text is not a record of its type
   | "NDOTS_ERR_RANGE" // an address range is exhausted or in conflict
   | "NDOTS_ERR_LISTEN" // a socket could not be opened
+  | "NDOTS_ERR_NOT_SYNCED" // a reload's new source has not delivered what the one that runs has
   | "NDOTS_ERR_USAGE" // wrong arguments on the command line or to the library
   | "NDOTS_ERR_NO_ANSWER" // a query got no answer, or none that is a DNS message
   | "NDOTS_ERR_CLOSED"; // used after close()

@@ -64,6 +64,7 @@ export async function createListening(options: ListeningOptions): Promise<Listen
   let sites: readonly Site[] = [];
   let closedReceived = 0;
   let isRun = false;
+  let isStopped = false;
   options.metrics.register({
     name: "ndots_listener_info",
     help: "A metric with a constant '1' value labeled by the path that queries take and its number of UDP threads.",
@@ -115,10 +116,12 @@ export async function createListening(options: ListeningOptions): Promise<Listen
         // The system has the calls but refuses a thread (a limit of processes, descriptors or memory): better slow than not at all.
         const bound = sites.map(({ udp }) => udp.bound);
         await close(sites, 0);
+        if (isStopped) return; // which is why no thread came up
         path = mainThread(options, `a thread can't be started: ${error instanceof Error ? error.message : String(error)}`);
         for (const [index, site] of sites.entries()) {
           Object.assign(site, await pair({ ...site.at, port: bound[index]?.port ?? site.at.port }, site.group));
         }
+        if (isStopped) await close(sites, 0);
       }
       isRun = true;
     },
@@ -153,7 +156,10 @@ export async function createListening(options: ListeningOptions): Promise<Listen
     windDown() {
       for (const { tcp } of sites) tcp.windDown?.();
     },
-    stop: (graceMs) => close(sites, graceMs),
+    stop(graceMs) {
+      isStopped = true;
+      return close(sites, graceMs);
+    },
   };
 }
 

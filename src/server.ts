@@ -65,6 +65,8 @@ export interface Server {
   stop(how: "drain" | "now"): Promise<void>;
 }
 
+const NOT_SYNCED =
+  "the new Corefile asks for another source, or asks it otherwise, and that has not delivered its objects: what runs goes on";
 const MIB = 1024 * 1024;
 
 /** Longest time in which what is in flight may finish once the sockets take nothing new. */
@@ -209,13 +211,14 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     const undo: (() => Promise<void>)[] = [() => next.end()];
     try {
       await next.lease.run(stopping.signal);
+      if (stopping.signal.aborted) throw new NdotsError("NDOTS_ERR_CLOSED", "the server stops before it has reloaded");
+      if (current.lease.isFilled && !next.lease.isFilled) throw new NdotsError("NDOTS_ERR_NOT_SYNCED", NOT_SYNCED);
       next.compile();
       await next.settled();
       const routes = await http.prepare(next.setup.routes);
       undo.push(() => routes.cancel());
       const sockets = await listening.prepare(next.groups, next.threads);
       undo.push(() => sockets.cancel());
-      if (stopping.signal.aborted) throw new NdotsError("NDOTS_ERR_CLOSED", "the server stops before it has reloaded");
       const before = current;
       const addresses = life.addresses;
       undo.push(async () => void (life.addresses = addresses));

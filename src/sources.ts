@@ -31,6 +31,8 @@ export interface Lease {
   of(plugin: string, spec?: SourceSpec): WritableRegistry;
   /** The first source's registry, else the program's. */
   readonly first: Registry;
+  /** Every source has delivered its first full state. */
+  readonly isFilled: boolean;
   /**
    * Runs those sources that no other configuration runs already. Resolves when each has delivered its first full state or its
    * time to do so is over, or when `signal` aborts; rejects if one fails before.
@@ -95,6 +97,9 @@ export function createSources({ log, metrics, report, clock = systemClock }: Sou
         get first() {
           for (const { registry } of used.values()) return registry;
           return own;
+        },
+        get isFilled() {
+          return [...used.values()].every(({ registry }) => registry.synced);
         },
         async run(signal) {
           await unlessAborted(Promise.all(Array.from(used.values(), start)), signal);

@@ -81,6 +81,17 @@ describe("reload", () => {
     expect(events).to.deep.equal(["a runs", "b runs", "a ends", "broken runs"]);
   });
 
+  it("keeps what runs while a new source has not delivered, unless that has nothing either", async () => {
+    const events: string[] = [];
+    await using dns = await startServer({ corefile: ". {\n  sourced a\n}\n", plugins: [sourced(events)] });
+    const error: unknown = await dns.reload(". {\n  sourced late\n}\n").catch((reason: unknown) => reason);
+    expect(error).to.include({ code: "NDOTS_ERR_NOT_SYNCED" });
+    expect(events).to.deep.equal(["a runs", "late runs", "late ends"]);
+    await using cold = await startServer({ corefile: ". {\n  sourced late\n}\n", plugins: [sourced(events)] });
+    await cold.reload(". {\n  sourced late\n  whoami\n}\n");
+    expect(events.slice(3)).to.deep.equal(["late runs"]);
+  });
+
   it("ends what one generation has started when the next one has taken over", async () => {
     const events: string[] = [];
     const dns = await startServer({ corefile: ". {\n  lived 1\n}\n", plugins: [lived(events)] });
@@ -170,20 +181,20 @@ async function waitFor(isDone: () => boolean): Promise<void> {
   }
 }
 
-// `sourced NAME` has a source NAME: "broken" fails, "never" never delivers.
+// `sourced NAME` has a source NAME: "broken" fails, "never" and "late" never deliver, "late" is not waited for.
 function sourced(events: string[]): Plugin<unknown> {
   const source = (name: string): Source => ({
     name,
     async run(_registry, synced, signal) {
       events.push(`${name} runs`);
       if (name === "broken") throw new Error("broken from the start");
-      if (name !== "never") synced();
+      if (name !== "never" && name !== "late") synced();
       await new Promise((resolve) => signal.addEventListener("abort", resolve));
       events.push(`${name} ends`);
     },
   });
   return plugin("sourced", (name, host) => {
-    host.registry({ key: name, create: () => source(name) });
+    host.registry({ key: name, create: () => source(name), ...(name === "late" && { startupTimeoutMs: 1 }) });
     return {};
   });
 }

@@ -3,6 +3,7 @@
 import { expect } from "chai";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createSocket } from "node:dgram";
+import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FindingsError, NdotsError, startServer } from "../src/index.ts";
@@ -74,6 +75,23 @@ describe("start", () => {
     await new Promise<void>((resolve) => holder.close(() => resolve()));
     const server = await createServer({ ...BASE, port });
     await server.stop("now");
+  });
+
+  it("leaves nothing open behind when it fails while its threads start", async () => {
+    const holder = createTcpServer();
+    await new Promise<void>((resolve) => holder.listen(0, "127.0.0.1", resolve));
+    const { port: taken } = holder.address() as AddressInfo;
+    const corefile = `. {\n  health 127.0.0.1:${taken}\n  whoami\n}\n`;
+    try {
+      for (let round = 0; round < 5; round++) {
+        const lines: string[] = [];
+        const refused = await createServer({ ...BASE, corefile, listeners: "auto", log: fakeLog(lines) }).catch((why: unknown) => why);
+        expect(refused).to.include({ code: "NDOTS_ERR_LISTEN" });
+        expect(lines.filter((line) => line.includes("the main thread answers"))).to.deep.equal([]);
+      }
+    } finally {
+      holder.close();
+    }
   });
 
   it("needs a source of Services unless a program may fill the registry", async () => {

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 
+import { NdotsError } from "../../src/errors.ts";
 import type { Configuration } from "../../src/plugin.ts";
 import { pollConfiguration, withJitter } from "../../src/plugins/reload/poll.ts";
 import reload from "../../src/plugins/reload/reload.ts";
@@ -47,9 +48,19 @@ function poll(script: { running?: string; reload?: () => Promise<void> }): {
   return self;
 }
 
+const notSynced = (): Promise<void> => Promise.reject(new NdotsError("NDOTS_ERR_NOT_SYNCED", "away"));
 const refuse = (): Promise<void> => Promise.reject(new Error("bad"));
 
 describe("plugins/reload: when", () => {
+  it("tries again at each look what only lacks a source that is away", async () => {
+    const server = poll({ reload: notSynced });
+    for (const _ of [1, 2, 3]) await server.look("b");
+    expect(server.reloads).to.equal(3);
+    await server.look("a");
+    expect(server.reloads).to.equal(3);
+    await server.stop();
+  });
+
   it("reloads when the files are others than those that run, and not before", async () => {
     const server = poll({});
     await server.look("a");

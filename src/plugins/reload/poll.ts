@@ -15,7 +15,7 @@ export interface PollOptions {
 
 /**
  * Runs until `signal` aborts, which a reload that succeeds does: the next configuration looks for itself. What was tried
- * is not tried again until the files change again. Never rejects.
+ * is not tried again until the files change again, unless it only lacked a source that was away. Never rejects.
  */
 export async function pollConfiguration({ configuration, intervalMs, clock, signal, onFailed }: PollOptions): Promise<void> {
   let tried = configuration.digest;
@@ -32,7 +32,9 @@ export async function pollConfiguration({ configuration, intervalMs, clock, sign
     try {
       await configuration.reload();
     } catch (error) {
-      if (signal.aborted || (error instanceof NdotsError && error.code === "NDOTS_ERR_CLOSED")) return; // the server stops
+      const code = error instanceof NdotsError ? error.code : undefined;
+      if (signal.aborted || code === "NDOTS_ERR_CLOSED") return; // the server stops
+      if (code === "NDOTS_ERR_NOT_SYNCED") tried = "nothing";
       onFailed(error instanceof Error ? error : new Error(String(error)));
     }
   }
