@@ -39,6 +39,11 @@ const F_DUPFD_CLOEXEC = 1030;
 export const EINTR = 4;
 export const EAGAIN = 11;
 
+/** malloc.h */
+const M_MMAP_THRESHOLD = -3;
+/** What glibc begins with. */
+const MMAP_THRESHOLD_BYTES = 128 * 1024;
+
 /** IF_NAMESIZE is 16; a buffer of this size never lies in V8's own heap, where it could move. */
 const NAME_BUFFER_BYTES = 256;
 
@@ -99,7 +104,19 @@ export async function openNative(): Promise<Native | { readonly missing: string 
 /** Undefined with the reason where this system has no batch path: found out by receiving on a socket, as seccomp may refuse. */
 export async function loadNative(): Promise<Native | { readonly missing: string }> {
   const native = await openNative();
+  if (!("missing" in native)) await keepMmapThreshold();
   return "missing" in native ? native : (refusal(native) ?? native);
+}
+
+// glibc gives large blocks mappings of their own, but raises what it calls large with each that is freed, up to 32 MiB. Then
+// what the threads and tables of a reload leave are holes in the heap: 1 MiB of RSS a reload, up to hundreds (mallopt(3)).
+async function keepMmapThreshold(): Promise<void> {
+  try {
+    const { default: koffi } = await import("koffi");
+    koffi.load(null).func("mallopt", "int", ["int", "int"])(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
+  } catch {
+    // Another libc: musl's has no such call, and no need of it.
+  }
 }
 
 function refusal(native: Native): { readonly missing: string } | undefined {

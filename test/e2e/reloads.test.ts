@@ -22,8 +22,10 @@ const STEADY_MS = 1_500;
 const LOST_MS = 5_000;
 const WEB = "web.default.svc.cluster.local.";
 const MIB = 1024 * 1024;
-/** Of heap and buffers: optimised code comes and goes. What a reload would leave behind, of a thousand, is above it. */
-const GROWTH_BYTES = 3 * MIB;
+/** Of heap and buffers: optimised code comes and goes, and of a thousand reloads each leaves 3 KiB. */
+const GROWTH_BYTES = 5 * MIB;
+/** The C library's holes, and threads that have just ended. */
+const RSS_GROWTH_BYTES = 64 * MIB;
 
 /** Every other configuration has a block, a port, a thread and a plugin more, and another TTL. */
 function corefile(round: number): string {
@@ -81,6 +83,7 @@ describe("C120: reloads under load", function () {
     expect(running.stdout()).to.not.match(/\[ERROR\]|\[WARNING\]/);
     for (const kind of ["descriptors", "threads", "resources"] as const) expect(after[kind], kind).to.deep.equal(before[kind]);
     for (const kind of ["heap", "external"] as const) expect(after[kind] - before[kind], kind).to.be.below(GROWTH_BYTES);
+    expect(after.rss - before.rss, "rss").to.be.below(RSS_GROWTH_BYTES);
     running.child.kill("SIGTERM");
     expect(await running.ended).to.include({ code: 0, stderr: "" });
   });
