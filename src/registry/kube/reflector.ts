@@ -76,6 +76,8 @@ const RELIST_SPREAD_MS = 1_000;
 const RETRY_MS = { least: 1_000, most: 30_000 };
 /** Lists one after the other, each for a version that is gone at once, before that counts as failing. */
 const MAX_VAIN = 3;
+/** An API server that has just started refuses all until it has read its roles, some seconds long; who is refused still has no right. */
+const MAX_BRIEF_REFUSALS = 5;
 /** On top of what the server asks to wait. */
 const RETRY_AFTER_SPREAD_MS = 1_000;
 const INITIAL_EVENTS_END = "k8s.io/initial-events-end";
@@ -89,6 +91,8 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
   /** Where the watch goes on; undefined: a list is needed. */
   let version: string | undefined;
   let failures = 0;
+  /** Refusals, one after the other: how long the server was away before says nothing about them. */
+  let refusals = 0;
   let silent = 0;
   let hasWatchList = true;
   /** A list is whole, and not yet told of. */
@@ -132,7 +136,7 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
       vain = clock.monotonic() - listedMs < RETRY_MS.most ? vain + 1 : 0;
       failures = Math.max(0, vain - MAX_VAIN);
       options.onRelist();
-      return failures === 0 ? random() * RELIST_SPREAD_MS : retryDelay();
+      return failures === 0 ? random() * RELIST_SPREAD_MS : retryDelay(failures);
     }
     if (isExpired && limit !== undefined) {
       limit = undefined;
@@ -141,9 +145,15 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     // A stream that was cut is opened again, and only if that fails is it a problem.
     const isCut = version !== undefined && failures === 0 && status === 0;
     if (!isCut) options.onProblem({ text: messageOf(error), status: status === 0 ? undefined : status });
-    const delayMs = version === undefined || status === FORBIDDEN || status === NOT_FOUND ? retryDelay() : resumeDelay();
+    refusals = status === FORBIDDEN || status === NOT_FOUND ? refusals + 1 : 0;
+    const delayMs = delayAfterFailure();
     failures++;
     return retryAfterMs === undefined ? delayMs : retryAfterMs + random() * RETRY_AFTER_SPREAD_MS;
+  }
+
+  function delayAfterFailure(): number {
+    if (version === undefined) return retryDelay(refusals > 0 ? refusals - 1 : failures);
+    return refusals > MAX_BRIEF_REFUSALS ? retryDelay(refusals - MAX_BRIEF_REFUSALS) : resumeDelay();
   }
 
   function resumeDelay(): number {
@@ -151,8 +161,8 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     return RESUME_MS.least + random() * (most - RESUME_MS.least);
   }
 
-  function retryDelay(): number {
-    const most = Math.min(RETRY_MS.most, RETRY_MS.least * 2 ** (failures + 1));
+  function retryDelay(after: number): number {
+    const most = Math.min(RETRY_MS.most, RETRY_MS.least * 2 ** (after + 1));
     return RETRY_MS.least + random() * (most - RETRY_MS.least);
   }
 
@@ -245,6 +255,7 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     try {
       const response = await client.get(path, query, { verb, signal: guard.signal });
       if (response.status !== 200) throw await refusalOf(response);
+      refusals = 0;
       options.onContact();
       isSilent = true;
       if (version !== undefined) options.onProblem(undefined);

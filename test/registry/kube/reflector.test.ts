@@ -455,13 +455,37 @@ describe("registry/kube: a watch", () => {
     await using it = await start({ random: 1 });
     (await it.listed(rawService("web", 5))).end();
     const delays: number[] = [];
-    for (let n = 0; n < 6; n++) {
+    for (let n = 0; n < 11; n++) {
       delays.push(await it.next(30_000));
       it.client.last().answer(403, status(403, "Forbidden"));
     }
     expect(delays.at(-1)).to.equal(30_000);
     expect(it.told).to.include("problem 403 Forbidden");
     expect(addressOf(it.registry)).to.equal("10.0.0.1");
+  });
+
+  it("that is forbidden by a server that has just come back, and reads its roles yet, is tried again soon (C99)", async () => {
+    await using it = await start({ random: 1 });
+    (await it.listed(rawService("web", 5))).end();
+    for (let n = 0; n < 20; n++) {
+      await it.next(2_000);
+      it.client.last().fail("unreachable", "connection refused");
+    }
+    for (let n = 0; n < 5; n++) {
+      await it.next(2_000);
+      it.client.last().answer(403, status(403, "Forbidden"));
+    }
+    await it.next(2_000);
+  });
+
+  it("is listed soon where a server that was away refuses at first", async () => {
+    await using it = await start({ random: 1 });
+    for (let n = 0; n < 20; n++) {
+      it.client.last().fail("unreachable", "connection refused");
+      await it.next(30_000);
+    }
+    it.client.last().answer(403, status(403, "Forbidden"));
+    expect(await it.next(30_000)).to.equal(2_000);
   });
 
   it("ends with its signal, in whatever state", async () => {
