@@ -19,7 +19,7 @@ import { until } from "../helpers/listening.ts";
 const { batchListener } = await built<typeof import("../../src/listeners/batch.ts")>("listeners/batch");
 const { createTcpThread } = await built<typeof import("../../src/listeners/tcp-thread.ts")>("listeners/tcp-thread");
 const native = await needNative();
-const ROUNDS = Number(process.env["NDOTS_TEST_ROUNDS"] ?? 50);
+const ROUNDS = Number(process.env["NDOTS_TEST_ROUNDS"] ?? 20);
 
 serveContract("listeners/udp", udpListener, ROUNDS);
 serveContract("listeners/tcp", tcpListener, ROUNDS);
