@@ -36,7 +36,7 @@ export interface ReflectorOptions {
   onListed(): void;
   /** Events of a watch that changed something, after they are applied. `receivedMs` is monotonic. */
   onApplied(events: readonly WatchEvent[], receivedMs: number): void;
-  /** The server has sent something of this resource. */
+  /** The server has said how this resource is: a whole list, an event, a bookmark, or an open watch. Bytes may be anybody's. */
   onContact(): void;
   /** An attempt has failed, in words for people; undefined once one has not. */
   onProblem(problem: Problem | undefined): void;
@@ -80,6 +80,8 @@ const MAX_VAIN = 3;
 const MAX_BRIEF_REFUSALS = 5;
 /** On top of what the server asks to wait. */
 const RETRY_AFTER_SPREAD_MS = 1_000;
+/** A watch that is open and silent for so long is one: rubbish would have come with its head, and nothing may happen for a minute. */
+const STANDS_MS = 1_000;
 const INITIAL_EVENTS_END = "k8s.io/initial-events-end";
 const [BAD_REQUEST, FORBIDDEN, NOT_FOUND, GONE, TOO_MANY_REQUESTS] = [400, 403, 404, 410, 429];
 
@@ -100,6 +102,10 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
   let listedMs = Number.NEGATIVE_INFINITY;
   /** Lists that were followed by another one too soon, without a break. */
   let vain = 0;
+  /** An event or a bookmark has come that is not told of yet. */
+  let hasHeard = false;
+  /** What was told last; at first that nothing has been heard. */
+  let hasProblem = true;
   /** Continue tokens expire on servers that compact often: then all comes in one page. */
   let limit: number | undefined = PAGE;
 
@@ -144,7 +150,10 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     }
     // A stream that was cut is opened again, and only if that fails is it a problem.
     const isCut = version !== undefined && failures === 0 && status === 0;
-    if (!isCut) options.onProblem({ text: messageOf(error), status: status === 0 ? undefined : status });
+    if (!isCut) {
+      hasProblem = true;
+      options.onProblem({ text: messageOf(error), status: status === 0 ? undefined : status });
+    }
     refusals = status === FORBIDDEN || status === NOT_FOUND ? refusals + 1 : 0;
     const delayMs = delayAfterFailure();
     failures++;
@@ -199,7 +208,6 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     const reader = readDocuments(take, { onTooLarge: options.onTooLarge });
     await read("watch", query, reader, async (receivedMs) => {
       await settle();
-      if (!isListing) failures = 0;
       if (changed.length > 0) options.onApplied(changed, receivedMs);
       changed = [];
     });
@@ -240,7 +248,9 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
   // Versions only go forward here: late events of an older one don't take the watch back.
   function seen(object: unknown): void {
     const now = resourceVersionOf(object);
-    if (now !== undefined && version !== undefined && !(versionOf(now) < versionOf(version))) version = now;
+    if (now === undefined) return;
+    hasHeard = true;
+    if (version !== undefined && !(versionOf(now) < versionOf(version))) version = now;
   }
 
   // One body; what came together is settled together.
@@ -251,20 +261,19 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
     onChunk: (receivedMs: number) => Promise<void>,
   ): Promise<void> {
     const guard = watchdog(clock, STALL_MS, signal);
+    const ended = new AbortController();
     let isSilent = false;
     try {
       const response = await client.get(path, query, { verb, signal: guard.signal });
       if (response.status !== 200) throw await refusalOf(response);
       refusals = 0;
-      options.onContact();
       isSilent = true;
-      if (version !== undefined) options.onProblem(undefined);
+      if (version !== undefined) void stands(); // delay() never rejects
       for await (const chunk of response.body) {
         const receivedMs = clock.monotonic();
         guard.alive();
         isSilent = false;
         silent = 0;
-        options.onContact();
         reader.push(chunk);
         await onChunk(receivedMs);
       }
@@ -274,8 +283,20 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
       if (isSilent && guard.hasStalled()) silent++;
       throw guard.hasStalled() ? new Stalled(`nothing was sent for ${STALL_MS / 1000} s`) : error;
     } finally {
+      ended.abort();
       guard.stop();
     }
+
+    async function stands(): Promise<void> {
+      await clock.delay(STANDS_MS, ended.signal);
+      if (isSilent && !ended.signal.aborted) heard();
+    }
+  }
+
+  function heard(): void {
+    options.onContact();
+    if (hasProblem) options.onProblem(undefined);
+    hasProblem = false;
   }
 
   async function settle(): Promise<void> {
@@ -284,12 +305,17 @@ export async function reflect(options: ReflectorOptions, signal: AbortSignal): P
       if (slice.isOver()) await slice.next();
       options.apply(batch);
     }
+    if (hasHeard) {
+      hasHeard = false;
+      failures = 0;
+      if (version !== undefined) heard();
+    }
     if (!isListed) return;
     isListed = false;
     listedMs = clock.monotonic();
     limit = PAGE;
     failures = 0;
-    options.onProblem(undefined);
+    heard();
     options.onListed();
   }
 }

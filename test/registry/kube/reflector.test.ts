@@ -29,6 +29,8 @@ interface Reflected extends AsyncDisposable {
   readonly told: string[];
   /** Each batch that the registry has applied, as text. */
   readonly batches: string[];
+  /** When the server was heard of. */
+  readonly contacts: number[];
   /** Lets happen what needs no time; gives the newest request. */
   settled(): Promise<StubRequest>;
   /** Moves the clock on until another request comes; gives the time that took. */
@@ -49,6 +51,7 @@ async function start({ random = 0.5, project = projectService }: Settings = {}):
   const ending = new AbortController();
   const told: string[] = [];
   const batches: string[] = [];
+  const contacts: number[] = [];
   const mirror = createMirror({ project, onSkip: () => told.push("skip") });
   registry.subscribe((changes: readonly Applied[]) => batches.push(changes.map(({ verb, object }) => `${verb} ${object.name}`).join(", ")));
   const run = reflect(
@@ -61,7 +64,7 @@ async function start({ random = 0.5, project = projectService }: Settings = {}):
       apply: (changes) => registry.apply(...changes),
       onListed: () => told.push("listed"),
       onApplied: () => {},
-      onContact: () => {},
+      onContact: () => void contacts.push(clock.monotonic()),
       onProblem: (problem) => (problem === undefined ? told.at(-1) === "well" || told.push("well") : told.push(`problem ${problem.text}`)),
       onRelist: () => told.push("relist"),
       onRestart: (reason) => told.push(`restart ${reason}`),
@@ -78,6 +81,7 @@ async function start({ random = 0.5, project = projectService }: Settings = {}):
     mirror,
     told,
     batches,
+    contacts,
     async settled() {
       await clock.settle();
       return client.last();
@@ -298,7 +302,7 @@ describe("registry/kube: a watch", () => {
     expect(addressOf(it.registry)).to.equal("10.0.0.1");
     await it.next(2_000);
     it.client.last().open();
-    await it.clock.settle();
+    await it.clock.advance(1_000); // open for so long, be it silent
     expect(it.told.at(-1)).to.equal("well");
     expect(it.client.requests.every(({ verb }) => verb === "watch")).to.equal(true);
   });
@@ -501,6 +505,74 @@ describe("registry/kube: a watch", () => {
       await it[Symbol.asyncDispose]();
       expect(it.clock.waiting).to.deep.equal([]);
     }
+  });
+});
+
+describe("registry/kube: contact", () => {
+  const object = JSON.stringify(event("MODIFIED", rawService("web", 101)));
+  const rubbish: Readonly<Record<string, readonly unknown[]>> = {
+    HTML: ["<html>captive portal</html>"],
+    nothing: [],
+    "an event that is cut short": [object.slice(0, -10)],
+    "lines of rubbish": ["x".repeat(100_000), "\n"],
+    "events of nothing": [event("ADDED", {}), event("ADDED", { kind: "Service" }), event("BOGUS", null)],
+  };
+  for (const [what, pieces] of Object.entries(rubbish)) {
+    it(`is not ${what} with status 200, for as long as that lasts, and soon it is a problem (C103)`, async () => {
+      await using it = await start();
+      const first = await it.listed();
+      it.contacts.length = 0;
+      first.cut();
+      for (let n = 0; n < 40; n++) {
+        await it.next(2_000);
+        it.client.last().answer(200, pieces.map((piece) => (typeof piece === "string" ? piece : `${JSON.stringify(piece)}\n`)).join(""));
+      }
+      await it.clock.settle();
+      expect(it.contacts).to.deep.equal([]);
+      if (what !== "nothing" && what !== "events of nothing")
+        expect(it.told.filter((text) => text.startsWith("problem"))).not.to.have.lengthOf(0);
+      expect(it.told).not.to.include("well");
+    });
+  }
+
+  it("is not a list that is cut short each time, but one that is whole (C103)", async () => {
+    await using it = await start();
+    it.client.last().answer(400, "");
+    const whole = JSON.stringify(listOf(100, [rawService("a", 1), rawService("b", 2)]));
+    (await it.settled()).answer(200, whole.slice(0, -30));
+    await it.next(3_000);
+    expect(it.contacts).to.deep.equal([]);
+    it.client.last().answer(200, whole);
+    await it.clock.settle();
+    expect(it.contacts).not.to.have.lengthOf(0);
+  });
+
+  for (const [what, piece] of Object.entries({ "an event": event("MODIFIED", rawService("web", 101)), "a bookmark": bookmark(102) })) {
+    it(`is ${what}, and the end of a problem`, async () => {
+      await using it = await start();
+      (await it.listed()).cut();
+      await it.next(1_000);
+      it.client.last().fail("unreachable", "connection refused");
+      await it.next(1_000);
+      expect(it.told.at(-1)).to.equal("problem connection refused");
+      it.contacts.length = 0;
+      it.client.last().open().send(piece);
+      await it.clock.settle();
+      expect(it.contacts).to.have.lengthOf(1);
+      expect(it.told.at(-1)).to.equal("well");
+    });
+  }
+
+  it("is a watch that the server has kept open for a second, be it silent", async () => {
+    await using it = await start();
+    (await it.listed()).cut();
+    await it.next(1_000);
+    it.contacts.length = 0;
+    it.client.last().open();
+    await it.clock.settle();
+    expect(it.contacts).to.deep.equal([]);
+    await it.clock.advance(1_000);
+    expect(it.contacts).to.have.lengthOf(1);
   });
 });
 
