@@ -24,8 +24,8 @@ const WEB = "web.default.svc.cluster.local.";
 const MIB = 1024 * 1024;
 /** Of heap and buffers: optimised code comes and goes, and of a thousand reloads each leaves 3 KiB. */
 const GROWTH_BYTES = 5 * MIB;
-/** The C library's holes, and threads that have just ended. */
-const RSS_GROWTH_BYTES = 64 * MIB;
+/** Threads that have just ended; and koffi keeps some 50 KiB of each that has, four in a reload. */
+const RSS_GROWTH_BYTES = (32 + ROUNDS / 4) * MIB;
 
 /** Every other configuration has a block, a port, a thread and a plugin more, and another TTL. */
 function corefile(round: number): string {
