@@ -227,7 +227,7 @@ function tell(what: string, { ways, complaints, ...rest }: LoadReport): void {
     `${what}: ${WAYS.map((way) => `${way} ${ways[way].sent}/${ways[way].answered}/${ways[way].lost}`).join(", ")} (sent/answered/lost)`,
   );
   console.log(
-    `  wrong ${wrong}, stale ${stale}, at most ${mostBehindMs.toFixed(0)} ms behind, slowest ${WAYS.map((way) => ways[way].slowestMs.toFixed(0)).join(", ")} ms, ${otherSource} from another source, ${reopened} connections more`,
+    `  wrong ${wrong}, stale ${stale}, at most ${mostBehindMs.toFixed(0)} ms behind, slowest ${WAYS.map((way) => ways[way].slowestMs.toFixed(0)).join(", ")} ms, ${otherSource} from another source, ${reopened} connections more; the clients stood still for ${rest.stalledMs.toFixed(0)} ms`,
   );
   for (const complaint of complaints) console.log(`  ${complaint}`);
 }

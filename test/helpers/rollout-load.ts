@@ -10,8 +10,10 @@ import { CHANGING, monotonicMs, versionIn, WAYS, type LoadOptions, type LoadRepo
 const { address, udpPerSecond, tcpPerSecond } = JSON.parse(process.argv[2] ?? "") as LoadOptions;
 
 const PORT = 53;
-/** As long as resolvers wait. */
+/** As long as resolvers wait; what this process is kept from running does not count. */
 const LOST_MS = 5_000;
+/** A turn that comes later tells of this process. */
+const LATE_MS = 50;
 const STALE_MS = 1_000;
 const TURN_MS = 2;
 const HELD_CONNECTIONS = 10;
@@ -22,6 +24,7 @@ interface Asked {
   readonly way: Way;
   readonly packet: Buffer;
   readonly sentMs: number;
+  readonly sentAwakeMs: number;
   isSettled: boolean;
   /** Lets go of what was opened for it alone. */
   onSettled(): void;
@@ -39,7 +42,8 @@ const changedMs: number[] = [];
 /** What the answers showed: judged in the end, when all changes are known. */
 const shown: { readonly version: number; readonly sentMs: number }[] = [];
 const complaints: string[] = [];
-let [lastId, wrong, otherSource, opened] = [0, 0, 0, 0];
+let [lastId, wrong, otherSource, opened, stalledMs] = [0, 0, 0, 0, 0];
+let isEnding = false;
 
 const longLived = new Map<number, Asked>();
 const socket = udpSocket((message) => longLived.get(message.readUInt16BE(0)));
@@ -57,31 +61,38 @@ process.on("message", (message: ToLoad) => {
   if (message === "end") void finish();
   else changedMs[message.version] = message.changedMs;
 });
-const startedMs = monotonicMs();
-const begun = ways.map(() => 0);
+let turnMs = monotonicMs();
+/** Time in which this process ran. */
+let awakeMs = 0;
+let begun = ways.map(() => 0);
 // In the event loop's check phase: what had come by then has been read.
 const turning = setInterval(() => setImmediate(askWhatIsDue), TURN_MS);
-const looking = setInterval(giveUpOld, 100);
 process.send?.("asking");
 
 function askWhatIsDue(): void {
-  const elapsedMs = monotonicMs() - startedMs;
-  for (const [index, { perSecond, ask }] of ways.entries()) {
-    const due = Math.floor((elapsedMs * perSecond) / 1000);
-    for (let nth = begun[index] ?? 0; nth < due; nth++) ask();
-    begun[index] = due;
+  const nowMs = monotonicMs();
+  awakeMs += Math.min(nowMs - turnMs, LATE_MS);
+  stalledMs += Math.max(0, nowMs - turnMs - LATE_MS);
+  turnMs = nowMs;
+  if (!isEnding) {
+    begun = ways.map(({ perSecond, ask }, index) => {
+      const due = Math.floor((awakeMs * perSecond) / 1000);
+      for (let nth = begun[index] ?? 0; nth < due; nth++) ask();
+      return due;
+    });
   }
+  giveUpOld();
 }
 
 function giveUpOld(): void {
-  const oldMs = monotonicMs() - LOST_MS;
-  while (waiting[0] !== undefined && (waiting[0].isSettled || waiting[0].sentMs < oldMs)) lose(waiting.shift(), "no answer");
+  const oldMs = awakeMs - LOST_MS;
+  while (waiting[0] !== undefined && (waiting[0].isSettled || waiting[0].sentAwakeMs < oldMs)) lose(waiting.shift(), "no answer");
 }
 
 async function finish(): Promise<void> {
-  clearInterval(turning);
+  isEnding = true;
   while (waiting.some(({ isSettled }) => !isSettled)) await new Promise((resolve) => setTimeout(resolve, 20));
-  clearInterval(looking);
+  clearInterval(turning);
   const behindMs = shown.map(({ version, sentMs }) => sentMs - (changedMs[version + 1] ?? Number.POSITIVE_INFINITY));
   const report: LoadReport = {
     ways: counts,
@@ -90,6 +101,7 @@ async function finish(): Promise<void> {
     mostBehindMs: behindMs.reduce((most, ms) => Math.max(most, ms), 0),
     otherSource,
     reopened: opened - HELD_CONNECTIONS,
+    stalledMs,
     complaints,
   };
   process.send?.(report);
@@ -101,7 +113,7 @@ function begin(way: Way): Asked {
   const packet = Buffer.from(question);
   lastId = (lastId + 1) & 0xffff;
   packet.writeUInt16BE(lastId, 0);
-  const asked: Asked = { way, packet, sentMs: monotonicMs(), isSettled: false, onSettled: () => undefined };
+  const asked: Asked = { way, packet, sentMs: monotonicMs(), sentAwakeMs: awakeMs, isSettled: false, onSettled: () => undefined };
   counts[way].sent++;
   waiting.push(asked);
   return asked;
@@ -196,8 +208,8 @@ function openHeld(): Held {
     (message) => {
       const asked = current;
       current = undefined;
-      if (free.length < HELD_CONNECTIONS) free.push(held);
-      else connection.end();
+      // Not before its FIN would have been read, had the server sent it behind the answer: in the next turn of the event loop.
+      setImmediate(() => setImmediate(keep));
       if (asked !== undefined) settle(asked, message);
     },
     (why) => {
@@ -214,6 +226,12 @@ function openHeld(): Held {
     },
   };
   return held;
+
+  function keep(): void {
+    if (connection.destroyed || connection.readableEnded) return;
+    if (free.length < HELD_CONNECTIONS) free.push(held);
+    else connection.end();
+  }
 }
 
 function tcpConnection(onMessage: (message: Buffer) => void, onEnd: (why: string) => void): TcpSocket {

@@ -31,6 +31,8 @@ export interface LoadReport {
   readonly otherSource: number;
   /** Held connections beyond the first ones: in the place of those that the server had closed, or because none was free. */
   readonly reopened: number;
+  /** How long the load itself could not run: it asks less then, and waits longer. */
+  readonly stalledMs: number;
   /** The first few, with the monotonic time in ms. */
   readonly complaints: readonly string[];
 }
