@@ -7,6 +7,7 @@ import { composeChain } from "./chain.ts";
 import { DEFAULT_UDP_BYTES } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
 import { createErrorLimiter } from "./error-limit.ts";
+import type { Position } from "./errors.ts";
 import type { SharedFront } from "./front.ts";
 import { formatAddress } from "./listeners/bind.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
@@ -19,6 +20,8 @@ import { createTraffic, type BlockLabels } from "./traffic.ts";
 /** Addresses that are served by the same blocks. */
 export interface Group {
   readonly addresses: readonly ListenAddress[];
+  /** What asks for them first. */
+  readonly at: Position;
   readonly responder: Responder;
   readonly compiler: Compiler;
   readonly table: TableWriter;
@@ -60,6 +63,7 @@ export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEna
     });
     return {
       addresses,
+      at: (blocks[0] as ReadyBlock).listenAt,
       responder,
       compiler,
       table,

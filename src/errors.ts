@@ -48,11 +48,19 @@ export function formatFinding(finding: Finding): string {
 /** A file is wrong: all its findings at once, never only the first. */
 export class FindingsError extends NdotsError {
   readonly findings: readonly Finding[];
-  constructor(code: ErrorCode, findings: readonly Finding[]) {
-    super(code, findings.map(formatFinding).join("\n"));
+  constructor(code: ErrorCode, findings: readonly Finding[], options?: ErrorOptions) {
+    super(code, findings.map(formatFinding).join("\n"), options);
     this.name = "FindingsError";
     this.findings = findings;
   }
+}
+
+/** An address that can't be listened on, told with the line that asks for it; any other error as it is. */
+export function listenErrorAt({ file, line, column }: Position, error: unknown): unknown {
+  // By its code: where loaders keep two graphs of modules (tsx under mocha), a lazily loaded listener's errors are of another class.
+  if (!(error instanceof Error && "code" in error && error.code === "NDOTS_ERR_LISTEN")) return error;
+  const finding: Finding = { severity: "error", file, line, column, message: error.message };
+  return new FindingsError("NDOTS_ERR_LISTEN", [finding], { cause: error });
 }
 
 /** The word of `known` that is nearest to `word` (edit distance at most a third of its length; 2 from four letters on), if any. */

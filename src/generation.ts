@@ -17,10 +17,19 @@ export interface GenerationOptions extends Omit<SetupOptions, "sources" | "confi
   readonly configuration: Omit<Configuration, "digest">;
   /** Texts of imported fragments that were good before, by path. */
   readonly lastGood: ReadonlyMap<string, string>;
+  /** Fragments that were good but could not be brought up. */
+  readonly refused?: readonly RefusedFragment[];
   /** Told of what plugins find wrong once they are set up. */
   readonly report: (finding: Finding) => void;
   /** `off` leaves the answer tables empty. */
   readonly table?: "on" | "off";
+}
+
+/** What a fragment's text was refused for. */
+interface RefusedFragment {
+  readonly path: string;
+  readonly text: string;
+  readonly finding: Finding;
 }
 
 export interface Generation {
@@ -43,8 +52,46 @@ export interface Generation {
   end(): Promise<void>;
 }
 
-/** Rejects with FindingsError, and holds nothing, if the Corefile can't be served. */
-export async function createGeneration(options: GenerationOptions): Promise<Generation> {
+/**
+ * Makes a generation and brings it up. A fragment that `bringUp` rejects for, as its address can't be listened on, is as bad as
+ * one that can't be read: another generation does without it. Rejects, and holds nothing, if the rest can't be served either.
+ */
+export async function bringUpGeneration<Up>(
+  options: GenerationOptions,
+  bringUp: (generation: Generation) => Promise<Up>,
+): Promise<{ readonly generation: Generation; readonly up: Up }> {
+  const refused: RefusedFragment[] = [];
+  let before: Generation | undefined;
+  for (;;) {
+    let generation: Generation;
+    try {
+      generation = await createGeneration({ ...options, refused });
+    } finally {
+      await before?.end(); // not earlier: sources that both use go on
+    }
+    try {
+      return { generation, up: await bringUp(generation) };
+    } catch (error) {
+      const fragment = refusedFragment(generation, error);
+      if (fragment === undefined) {
+        await generation.end();
+        throw error;
+      }
+      refused.push(fragment);
+      before = generation;
+    }
+  }
+}
+
+// Its text is not used again, so that this comes to an end.
+function refusedFragment({ goodFragments }: Generation, error: unknown): RefusedFragment | undefined {
+  const [finding] = error instanceof FindingsError ? error.findings : [];
+  const text = finding && goodFragments.get(finding.file);
+  return finding === undefined || text === undefined ? undefined : { path: finding.file, text, finding };
+}
+
+// Rejects with FindingsError, and holds nothing, if the Corefile can't be served.
+async function createGeneration(options: GenerationOptions): Promise<Generation> {
   const { log, report } = options;
   const { setup, lease, metrics, accepted } = await setUpFragments(options);
   setup.onFinding = report;
@@ -101,12 +148,16 @@ async function release({ setup, lease, metrics }: Attempt, log: Log): Promise<vo
 // Sets up what can be served: a fragment that is bad holds up nobody, unless `import_strict` says so.
 async function setUpFragments(options: GenerationOptions): Promise<Attempt & { readonly accepted: AcceptedFragments }> {
   const corefile = readCorefile(options);
+  const { globbed } = corefile;
   const configuration: Configuration = { digest: corefile.digest, ...options.configuration };
   let good: Attempt | undefined;
   const accepted = await acceptFragments({
-    globbed: isImportStrict(corefile) ? new Map() : corefile.globbed,
+    globbed: isImportStrict(corefile) ? new Map() : globbed,
     lastGood: options.lastGood,
     async trial(replaced) {
+      const textOf = (path: string): string | undefined => (replaced.has(path) ? replaced.get(path) : globbed.get(path));
+      const refused = options.refused?.filter(({ path, text }) => text === textOf(path)) ?? [];
+      if (refused.length > 0) return refused.map(({ finding }) => finding);
       const lease = options.sources.lease();
       const metrics = options.metrics.scope();
       try {

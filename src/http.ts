@@ -4,7 +4,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
-import { NdotsError } from "./errors.ts";
+import { listenErrorAt, NdotsError, type Position } from "./errors.ts";
 import type { Log } from "./log.ts";
 
 /** One path at one address. */
@@ -17,6 +17,11 @@ export interface HttpRoute {
   readonly path: string;
   /** Answers GET and HEAD; never throws. */
   handle(request: HttpRequest): HttpAnswer | Promise<HttpAnswer>;
+}
+
+/** A route and the line that asks for it, for messages. */
+export interface AskedRoute extends HttpRoute {
+  readonly at?: Position;
 }
 
 export interface HttpRequest {
@@ -33,10 +38,10 @@ export interface HttpAnswer {
 
 export interface HttpServers {
   /**
-   * Opens the addresses of the routes that are not open yet, or none: rejects with NDOTS_ERR_LISTEN, naming the paths and the
-   * address. Until the switch what was served there before still is. The same path twice at one address: the first counts.
+   * Opens the addresses of the routes that are not open yet, or none: rejects with NDOTS_ERR_LISTEN, naming the paths, the
+   * address and the first line that asks for it. Until the switch what was served there before still is. The same path twice at one address: the first counts.
    */
-  prepare(routes: readonly HttpRoute[]): Promise<HttpSwitch>;
+  prepare(routes: readonly AskedRoute[]): Promise<HttpSwitch>;
   /** Closes, at once for idle connections; idempotent. */
   stop(): Promise<void>;
   /** Where each path is served. */
@@ -75,7 +80,7 @@ export function createHttpServers(log: Log): HttpServers {
   let sites: readonly Site[] = [];
   return {
     async prepare(routes) {
-      const wanted: { readonly site: Site; readonly routes: HttpRoute[] }[] = [];
+      const wanted: { readonly site: Site; readonly routes: AskedRoute[] }[] = [];
       for (const route of routes) {
         const shared = wanted.find(({ site }) => route.port !== 0 && site.host === route.host && site.port === route.port);
         if (shared !== undefined) {
@@ -112,7 +117,7 @@ export function createHttpServers(log: Log): HttpServers {
     },
   };
 
-  async function open(site: Site, routes: readonly HttpRoute[]): Promise<void> {
+  async function open(site: Site, routes: readonly AskedRoute[]): Promise<void> {
     const { createServer } = await import("node:http");
     const server = createServer(
       { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: CHECK_INTERVAL_MS },
@@ -195,15 +200,14 @@ function answerFor(routes: readonly HttpRoute[], request: IncomingMessage): Http
   return route.handle({ accept: request.headers.accept, query });
 }
 
-function listen(server: Server, { host, port }: Site, routes: readonly HttpRoute[]): Promise<void> {
+function listen(server: Server, { host, port }: Site, routes: readonly AskedRoute[]): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const paths = routes.map(({ path }) => path).join(", ");
-      reject(
-        new NdotsError("NDOTS_ERR_LISTEN", `${paths}: can't listen on ${formatHost(host)}:${port} (TCP): ${reason(error)}`, {
-          cause: error,
-        }),
-      );
+      const message = `${paths}: can't listen on ${formatHost(host)}:${port} (TCP): ${reason(error)}`;
+      const refused = new NdotsError("NDOTS_ERR_LISTEN", message, { cause: error });
+      const at = routes[0]?.at;
+      reject(at === undefined ? refused : listenErrorAt(at, refused));
     });
     const opened = (): void => {
       server.removeAllListeners("error");

@@ -3,6 +3,7 @@
 // main thread. Called by server.ts, which need not know which.
 
 import type { Group } from "./answering.ts";
+import { listenErrorAt } from "./errors.ts";
 import { bindPair, type ListenerPair } from "./listeners/bind.ts";
 import { tcpConnectionCap } from "./listeners/descriptors.ts";
 import type { ListenAddress, Listener } from "./listeners/listener.ts";
@@ -15,18 +16,17 @@ import type { Metrics } from "./metrics.ts";
 export interface ListeningOptions {
   /** `auto`: threads where they can be had. */
   readonly path: "auto" | "portable";
-  /** Of UDP, where there are threads. */
-  readonly threads: number;
   readonly log: Log;
   readonly metrics: Metrics;
 }
 
 export interface Listening {
-  /** Opens every socket of the first configuration; rejects with NDOTS_ERR_LISTEN. Gives the addresses in the order of the groups. */
-  open(groups: readonly Group[]): Promise<readonly ListenAddress[]>;
-  /** Resolves when all that was opened is answered. */
+  /** Resolves when all that the first configuration has opened is answered. */
   run(): Promise<void>;
-  /** Opens what another configuration's groups need beyond what is open, and answers there; rejects with NDOTS_ERR_LISTEN. */
+  /**
+   * Opens what a configuration's groups need beyond what is open, and answers there; rejects with NDOTS_ERR_LISTEN and the line
+   * that asks for it. `threads` of UDP, where there are threads.
+   */
   prepare(groups: readonly Group[], threads: number): Promise<ListenSwitch>;
   /** Which path it is, for people. */
   describe(): string;
@@ -36,7 +36,7 @@ export interface Listening {
   standingStill(overMs: number): string | undefined;
   /** Connections end behind their next answer; new ones are taken. */
   windDown(): void;
-  /** Takes nothing new, finishes what it has (at most `graceMs`), closes. Also after a failed open(). */
+  /** Takes nothing new, finishes what it has (at most `graceMs`), closes. */
   stop(graceMs: number): Promise<void>;
 }
 
@@ -72,11 +72,15 @@ export async function createListening(options: ListeningOptions): Promise<Listen
     collect: () => (isRun ? [{ labels: { path: path.name, threads: String(path.threads) }, value: 1 }] : []),
   });
 
-  function pair(address: ListenAddress, group: Group): Promise<ListenerPair> {
-    return bindPair(address, {
-      udp: (at) => path.udp({ ...at, ...group }),
-      tcp: (at) => path.tcp({ ...at, ...group }),
-    });
+  async function pair(address: ListenAddress, group: Group): Promise<ListenerPair> {
+    try {
+      return await bindPair(address, {
+        udp: (at) => path.udp({ ...at, ...group }),
+        tcp: (at) => path.tcp({ ...at, ...group }),
+      });
+    } catch (error) {
+      throw listenErrorAt(group.at, error);
+    }
   }
 
   async function close(closed: readonly Site[], graceMs: number): Promise<void> {
@@ -105,10 +109,6 @@ export async function createListening(options: ListeningOptions): Promise<Listen
   }
 
   return {
-    async open(groups) {
-      sites = (await openMissing(groups, [])).map(({ site }) => site);
-      return sites.map(({ udp }) => udp.bound);
-    },
     async run() {
       try {
         await path.run();
@@ -212,12 +212,12 @@ function portablePath({ log, metrics }: ListeningOptions): Path {
 }
 
 // Its modules are loaded only where they are used: the library's start is counted in milliseconds.
-async function threadedPath(native: Native, { threads, log, metrics }: ListeningOptions): Promise<Path> {
+async function threadedPath(native: Native, { log, metrics }: ListeningOptions): Promise<Path> {
   const [{ createBatchEngine }, { createTcpThread }] = await Promise.all([
     import("./listeners/batch.ts"),
     import("./listeners/tcp-thread.ts"),
   ]);
-  const udp = createBatchEngine({ native, threads, log, metrics });
+  const udp = createBatchEngine({ native, threads: 1, log, metrics }); // until a configuration says how many
   const tcp = createTcpThread({ native, log, metrics, limits: { connections: tcpConnectionCap() } });
   return {
     name: "batch",

@@ -8,11 +8,11 @@ import { MAX_MESSAGE_BYTES } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
 import { Exchange } from "./dns/question.ts";
 import { FindingsError, formatFinding, NdotsError, type Finding } from "./errors.ts";
-import { createGeneration } from "./generation.ts";
-import { createHttpServers, type HttpServers } from "./http.ts";
+import { bringUpGeneration, type Generation } from "./generation.ts";
+import { createHttpServers, type HttpServers, type HttpSwitch } from "./http.ts";
 import { formatAddress, within } from "./listeners/bind.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
-import { createListening } from "./listening.ts";
+import { createListening, type ListenSwitch } from "./listening.ts";
 import type { Log, LogOutput } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import type { Plugin } from "./plugin.ts";
@@ -65,6 +65,12 @@ export interface Server {
   stop(how: "drain" | "now"): Promise<void>;
 }
 
+/** What a configuration listens on, opened but not yet its own. */
+interface Opened {
+  readonly sockets: ListenSwitch;
+  readonly routes: HttpSwitch;
+}
+
 const NOT_SYNCED =
   "the new Corefile asks for another source, or asks it otherwise, and that has not delivered its objects: what runs goes on";
 const MIB = 1024 * 1024;
@@ -112,11 +118,13 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     reload: () => reload(),
   };
 
-  let current = await createGeneration({ ...plan, configuration, lastGood: new Map(), report: (finding) => report(finding) });
-  for (const finding of current.findings) tell(log, finding);
-  const listening = await createListening({ path: options.listeners ?? "portable", threads: current.threads, log, metrics });
+  const listening = await createListening({ path: options.listeners ?? "portable", log, metrics });
   life.standingStill = listening.standingStill;
-  const starting = start();
+  const first = { ...plan, configuration, lastGood: new Map(), report: (finding: Finding) => report(finding) };
+  const { generation, up } = await bringUpGeneration(first, openAll);
+  let current = generation;
+  for (const finding of current.findings) tell(log, finding);
+  const starting = start(up);
   reloading = starting.catch(() => undefined); // told below; what plugins ask for meanwhile waits
   try {
     await starting;
@@ -165,12 +173,22 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     },
   };
 
-  async function start(): Promise<void> {
-    life.addresses = await listening.open(current.groups);
+  // DNS first: an endpoint on its port is the endpoint's fault.
+  async function openAll({ groups, threads, setup }: Generation): Promise<Opened> {
+    const sockets = await listening.prepare(groups, threads);
+    try {
+      return { sockets, routes: await http.prepare(setup.routes) };
+    } catch (error) {
+      await sockets.cancel();
+      throw error;
+    }
+  }
+
+  async function start({ sockets, routes }: Opened): Promise<void> {
+    life.addresses = sockets.addresses;
+    await Promise.all([sockets.commit(GRACE_MS), routes.commit()]);
     const threads = listening.run(); // they start while the sources are read
     threads.catch(() => undefined); // told below
-    const routes = await http.prepare(current.setup.routes);
-    await routes.commit();
     await current.start();
     await current.lease.run(stopping.signal);
     await threads;
@@ -201,38 +219,38 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 
   async function replace(corefile: string): Promise<void> {
     if (life.stopping) throw new NdotsError("NDOTS_ERR_CLOSED", "reload() of a server that stops");
-    const next = await createGeneration({
-      ...plan,
-      corefile,
-      configuration,
-      lastGood: current.goodFragments,
-      report: (finding) => report(finding),
-    });
-    const undo: (() => Promise<void>)[] = [() => next.end()];
+    const changed = { ...first, corefile, lastGood: current.goodFragments };
+    const { generation: next, up } = await bringUpGeneration(changed, takeOver);
+    for (const finding of next.findings) tell(log, finding);
+    const before = current;
+    current = next;
+    running = corefile;
+    try {
+      await Promise.all([up.sockets.commit(GRACE_MS), up.routes.commit()]);
+    } finally {
+      await before.end();
+    }
+  }
+
+  // Up to where nothing can go wrong any more; what it has done is undone if something does.
+  async function takeOver(next: Generation): Promise<Opened> {
+    const undo: (() => Promise<void>)[] = [];
     try {
       await next.lease.run(stopping.signal);
       if (stopping.signal.aborted) throw new NdotsError("NDOTS_ERR_CLOSED", "the server stops before it has reloaded");
       if (current.lease.isFilled && !next.lease.isFilled) throw new NdotsError("NDOTS_ERR_NOT_SYNCED", NOT_SYNCED);
       next.compile();
       await next.settled();
-      const routes = await http.prepare(next.setup.routes);
-      undo.push(() => routes.cancel());
-      const sockets = await listening.prepare(next.groups, next.threads);
-      undo.push(() => sockets.cancel());
-      const before = current;
+      const opened = await openAll(next);
+      undo.push(
+        () => opened.sockets.cancel(),
+        () => opened.routes.cancel(),
+      );
       const addresses = life.addresses;
       undo.push(async () => void (life.addresses = addresses));
-      life.addresses = sockets.addresses;
+      life.addresses = opened.sockets.addresses;
       await next.start();
-      undo.length = 0;
-      for (const finding of next.findings) tell(log, finding);
-      current = next;
-      running = corefile;
-      try {
-        await Promise.all([sockets.commit(GRACE_MS), routes.commit()]);
-      } finally {
-        await before.end();
-      }
+      return opened;
     } catch (error) {
       for (const step of undo.toReversed()) await step();
       throw error;

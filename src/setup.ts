@@ -6,8 +6,8 @@ import { diskFiles, parseCorefile, type Corefile } from "./config/corefile.ts";
 import type { ReplacedFragments } from "./config/imports.ts";
 import { checkOverlaps, portOf } from "./config/server-keys.ts";
 import type { NamedInstance } from "./chain.ts";
-import { FindingsError, type Finding } from "./errors.ts";
-import type { HttpRoute } from "./http.ts";
+import { FindingsError, type Finding, type Position } from "./errors.ts";
+import type { AskedRoute } from "./http.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -42,6 +42,8 @@ export interface ReadyBlock {
   readonly instances: readonly NamedInstance[];
   /** Where it listens. */
   readonly listen: readonly ListenAddress[];
+  /** What says so: `bind`, else the block. */
+  readonly listenAt: Position;
   /** `prometheus` asked for the counters of the hot path. */
   readonly traffic: boolean;
 }
@@ -67,7 +69,7 @@ export function notRunning(): Pick<SetupOptions, "life" | "configuration"> {
 /** A configuration that can be started. */
 export interface Setup {
   readonly blocks: readonly ReadyBlock[];
-  readonly routes: readonly HttpRoute[];
+  readonly routes: readonly AskedRoute[];
   /** Warnings of the configuration, then what plugins find wrong until `onFinding` is replaced. */
   readonly findings: readonly Finding[];
   onFinding: (finding: Finding) => void;
@@ -82,7 +84,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
 
   const { life, sources } = options;
   const blocks: ReadyBlock[] = [];
-  const routes: HttpRoute[] = [];
+  const routes: AskedRoute[] = [];
   const setup: Setup = { blocks, routes, findings, onFinding: (finding) => void findings.push(finding) };
   const made: Instance[] = [];
   try {
@@ -98,6 +100,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
   async function setUpBlock(plan: PlannedBlock): Promise<ReadyBlock> {
     const instances: NamedInstance[] = [];
     let traffic = false;
+    let listenAt: Position | undefined;
     for (const { name, options: pluginOptions, at } of plan.directives) {
       const plugin = options.plugins.get(name);
       if (plugin === undefined) continue; // readBlocks() has said so
@@ -111,7 +114,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         registry: (source) => sources.of(name, source),
         configuration: options.configuration,
         instance: (sibling) => instances.find((other) => other.name === sibling)?.instance,
-        http: (route) => void routes.push(route),
+        http: (route) => void routes.push({ ...route, handle: (request) => route.handle(request), at }),
         notReady: () => notReady(blocks),
         standingStill: (overMs) => life.standingStill(overMs),
         dnsSockets: () => life.addresses,
@@ -126,9 +129,10 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
       };
       const instance = await plugin.setup(pluginOptions, host, at);
       made.push(instance);
+      if (instance.listen !== undefined) listenAt ??= at;
       instances.push({ name, instance });
     }
-    return { plan, instances, listen: listenAddresses(plan, instances, options), traffic };
+    return { plan, instances, listen: listenAddresses(plan, instances, options), listenAt: listenAt ?? plan, traffic };
   }
 }
 

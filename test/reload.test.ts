@@ -2,9 +2,10 @@
 
 import { expect } from "chai";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FindingsError, startServer, type RunningServer } from "../src/index.ts";
+import { FindingsError, startServer, type RunningServer, type StartOptions } from "../src/index.ts";
 import { definePlugin, directive, emptyReply, isWithin, parseName, Rcodes, type Host, type Plugin } from "../src/plugin.ts";
 import type { Source } from "../src/registry/registry.ts";
 import { service } from "../src/testing.ts";
@@ -228,8 +229,8 @@ describe("imported fragments", () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   const fragment = (name: string, text: string): void => writeFileSync(join(folder, name), text);
-  const start = (main: string): Promise<RunningServer> =>
-    startServer({ corefile: main, file: join(folder, "Corefile"), plugins: [answering("first"), answering("second")] });
+  const start = (main: string, more: Partial<StartOptions> = {}): Promise<RunningServer> =>
+    startServer({ corefile: main, file: join(folder, "Corefile"), plugins: [answering("first"), answering("second")], ...more });
   const answers = async (dns: RunningServer, name: string): Promise<string> => (await dns.query(name)).rcode;
   const MAIN = ". {\n  import *.override\n}\nimport *.server\n";
 
@@ -268,7 +269,101 @@ describe("imported fragments", () => {
     expect(error).to.be.instanceOf(FindingsError);
     expect(String(error)).to.contain("a.override:1");
   });
+
+  // 192.0.2.1 is of a network for documentation: no host has it (RFC 5737).
+  const AWAY = "away.example.org {\n  bind 192.0.2.1\n  first\n}\n";
+  const failedFragments = (metrics: string): string[] => metrics.split("\n").filter((line) => line.startsWith("ndots_import_failed{"));
+  const metricsOf = (address: { port: number }): Promise<string> =>
+    fetch(`http://127.0.0.1:${address.port}/metrics`).then((response) => response.text());
+
+  for (const listeners of ["portable", "auto"] as const) {
+    it(`one whose address this host lacks is left out at the start and at a reload (${listeners})`, async () => {
+      const port = await freePort();
+      const main = `. {\n  prometheus 127.0.0.1:${port}\n}\nimport *.server\n`;
+      const away = join(folder, "a.server");
+      fragment("a.server", AWAY);
+      fragment("b.server", "example.org {\n  second\n}\n");
+      await using dns = await start(main, { listeners });
+      expect(await answers(dns, "second.example.org.")).to.equal("NXDOMAIN");
+      expect(dns.findings).to.have.length(1);
+      expect(dns.findings[0]).to.include({ file: away, line: 2, severity: "error" });
+      expect(dns.findings[0]?.message).to.match(/^can't listen on 192\.0\.2\.1, port 0\/UDP: .* \(this file is bad: it is left out\)$/);
+      expect(failedFragments(await metricsOf({ port }))).to.deep.equal([`ndots_import_failed{file="${away}",served="left out"} 1`]);
+      fragment("a.server", "away.example.org {\n  first\n}\n");
+      await dns.reload();
+      expect(failedFragments(await metricsOf({ port }))).to.deep.equal([]);
+      fragment("a.server", AWAY);
+      fragment("b.server", "example.org {\n  whoami\n}\n");
+      await dns.reload();
+      expect(await answers(dns, "first.away.example.org."), "last good").to.equal("REFUSED");
+      expect(await answers(dns, "second.example.org."), "the others as they are now").to.equal("NOERROR");
+      expect(failedFragments(await metricsOf({ port }))).to.deep.equal([
+        `ndots_import_failed{file="${away}",served="last good version"} 1`,
+      ]);
+    });
+  }
+
+  it("ones whose ports are taken, for DNS, health and prometheus, are left out, each by its line", async () => {
+    await using holder = await heldPort();
+    const { port } = holder;
+    fragment("a.override", `health 127.0.0.1:${port}\n`);
+    fragment("b.override", "second\n");
+    fragment("c.server", `c.example.org:${port} {\n  bind 127.0.0.1\n  first\n}\n`);
+    fragment("d.server", `d.example.org {\n  first\n  prometheus 127.0.0.1:${port}\n}\n`);
+    fragment("e.server", `e.example.org:${port} {\n  first\n}\n`);
+    const lines = (error: { file: string; line: number }): string => `${error.file.slice(folder.length + 1)}:${error.line}`;
+    const all = ["a.override:1", "c.server:2", "d.server:3", "e.server:1"];
+    await using cold = await start(MAIN);
+    expect(cold.findings.map(lines)).to.have.members(all);
+    expect(await answers(cold, "second.example.org.")).to.equal("NXDOMAIN");
+    expect(cold.addresses).to.have.length(1);
+    await using dns = await start(".:0 {\n  whoami\n}\n");
+    await dns.reload(MAIN);
+    expect(await answers(dns, "second.example.org.")).to.equal("NXDOMAIN");
+    expect(dns.addresses).to.have.length(1);
+  });
+
+  it("a source that is kept runs on, and plugins start once, where a fragment can't be brought up", async () => {
+    const events: string[] = [];
+    fragment("a.server", AWAY);
+    const plugins = [answering("first"), sourced(events), lived(events)];
+    await using dns = await start(". {\n  sourced a\n  lived 1\n}\nimport *.server\n", { plugins });
+    expect(events).to.deep.equal(["1 stops", "1 starts", "a runs"]);
+    events.length = 0;
+    await dns.reload(". {\n  sourced b\n}\nimport *.server\n");
+    expect(events).to.deep.equal(["b runs", "a ends", "1 stops"]);
+  });
+
+  it("with import_strict, and outside of fragments, an address that can't be had refuses the whole, by file and line", async () => {
+    fragment("a.server", AWAY);
+    const strict = ". {\n  reload {\n    import_strict\n  }\n}\nimport *.server\n";
+    const why = (error: unknown): unknown => error;
+    const refused = [await start(strict).catch(why), await start(`. {\n  whoami\n}\nimport a.server\n`).catch(why)];
+    await using dns = await start(". {\n  whoami\n}\n");
+    refused.push(await dns.reload(strict).catch(why));
+    for (const error of refused) {
+      expect(error).to.include({ code: "NDOTS_ERR_LISTEN" });
+      expect(String(error)).to.match(/a\.server:2:\d+: can't listen on 192\.0\.2\.1, port/);
+    }
+    await using holder = await heldPort();
+    const main = await start(`. {\n  whoami\n  ready 127.0.0.1:${holder.port}\n}\nimport b*.server\n`).catch(why);
+    expect(String(main)).to.match(/Corefile:3:\d+: \/ready: can't listen on/);
+  });
 });
+
+async function heldPort(): Promise<AsyncDisposable & { readonly port: number }> {
+  const holder = createTcpServer();
+  await new Promise<void>((resolve) => holder.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (holder.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: () => new Promise((resolve) => void holder.close(() => resolve())),
+  };
+}
+
+async function freePort(): Promise<number> {
+  await using held = await heldPort();
+  return held.port;
+}
 
 // `NAME` answers NXDOMAIN for names below NAME.example.org.
 function answering(name: string): Plugin<unknown> {
