@@ -24,7 +24,7 @@ const DEFAULT_TTL_SECONDS = 5;
 const plugin: Plugin<KubernetesOptions> = definePlugin({ name: NAME, syntax, setup });
 export default plugin;
 
-function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
+async function setup(options: KubernetesOptions, host: Host, at: Position): Promise<Instance> {
   const zoneNames = options.args.length > 0 ? options.args : host.zones;
   const reverseNames = zoneNames.filter(isReverse);
   const multicluster = options.multicluster ?? [];
@@ -36,7 +36,7 @@ function setup(options: KubernetesOptions, host: Host, at: Position): Instance {
   }
   const primary = forwardNames[0]; // the cluster's own, if there is one
   if (primary === undefined) return refuse(host, at, "at least one zone must not be a reverse zone");
-  const origin = originOf(options, host, at);
+  const origin = await originOf(options, host, at);
   if (origin === undefined) return {};
   const { registry } = origin;
   if (origin.fromApi) refuseEveryNamespace(host);

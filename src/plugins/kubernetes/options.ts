@@ -19,6 +19,7 @@ import {
 import type { Name } from "../../dns/name.ts";
 import type { Position } from "../../errors.ts";
 import { isReverse } from "../../dns/reverse.ts";
+import { checkLabel } from "../../registry/kube-names.ts";
 import { parseLabelSelector, type LabelSelector } from "./label-selector.ts";
 
 /** CoreDNS's bound. */
@@ -60,6 +61,7 @@ const endpoint: Shape<string> = {
 
 /** `tls CERT KEY CACERT`: the files that an `endpoint` is spoken to with. */
 export interface TlsOption {
+  readonly at: Position;
   readonly cert?: string;
   readonly key?: string;
   readonly ca?: string;
@@ -75,34 +77,41 @@ const tls: Shape<TlsOption> = {
       report.error(tokens[3] ?? at, `expected [CERT KEY] [CACERT], found "${files.join(" ")}"`);
       return undefined;
     }
-    if (first === undefined) return {};
-    if (second === undefined) return { ca: first };
-    return third === undefined ? { cert: first, key: second } : { cert: first, key: second, ca: third };
+    if (first === undefined) return { at: placeOf(at) };
+    if (second === undefined) return { at: placeOf(at), ca: first };
+    return { at: placeOf(at), cert: first, key: second, ...(third !== undefined && { ca: third }) };
   },
 };
 
 /** `kubeconfig FILE [CONTEXT]` */
 export interface KubeconfigOption {
+  readonly at: Position;
   readonly file: string;
   readonly context?: string;
 }
 
-const kubeconfig: Shape<KubeconfigOption> = fileAnd(word("CONTEXT"), (file, context) => ({
+const kubeconfig: Shape<KubeconfigOption> = fileAnd(word("CONTEXT"), (at, file, context) => ({
+  at,
   file,
   ...(context !== undefined && { context }),
 }));
 
 /** `snapshot FILE [MAX_AGE]` */
 export interface SnapshotOption {
+  readonly at: Position;
   readonly file: string;
   readonly maxAgeMs: number;
 }
 
 const HOUR_MS = 3_600_000;
-const snapshot: Shape<SnapshotOption> = fileAnd(goDuration("MAX_AGE", { minMs: 1000 }), (file, maxAgeMs = HOUR_MS) => ({ file, maxAgeMs }));
+const snapshot: Shape<SnapshotOption> = fileAnd(goDuration("MAX_AGE", { minMs: 1000 }), (at, file, maxAgeMs = HOUR_MS) => ({
+  at,
+  file,
+  maxAgeMs,
+}));
 
 // A file, and one more argument that may be left out.
-function fileAnd<T, R>(type: ArgType<T>, make: (file: string, value: T | undefined) => R): Shape<R> {
+function fileAnd<T, R>(type: ArgType<T>, make: (at: Position, file: string, value: T | undefined) => R): Shape<R> {
   const usage = `FILE [${type.usage}]`;
   return {
     usage,
@@ -116,10 +125,24 @@ function fileAnd<T, R>(type: ArgType<T>, make: (file: string, value: T | undefin
       const file = readArgument(filePath(), first, report);
       const value = second === undefined ? undefined : readArgument(type, second, report);
       if (file === undefined || (second !== undefined && value === undefined)) return undefined;
-      return make(file, value);
+      return make(placeOf(at), file, value);
     },
   };
 }
+
+// Of a line, without the rest of it.
+function placeOf({ file, line, column }: Position): Position {
+  return { file, line, column };
+}
+
+/** The name of a namespace: any other could never match one. */
+const namespaceName: ArgType<string> = {
+  usage: "NAMESPACE",
+  parse(text) {
+    const problem = checkLabel(text);
+    return problem === undefined ? text : { problem: `"${text}": ${problem}` };
+  },
+};
 
 /** A label selector: its text for the API server, and what it selects for us. */
 export interface Selector {
@@ -151,7 +174,7 @@ const options = {
   apiserver_burst: once(one(requests("BURST"))),
   apiserver_max_inflight: once(one(requests("MAX"))),
   startup_timeout: once(one(goDuration("DURATION", { maxMs: MAX_DURATION_MS }))),
-  namespaces: each(rest(word("NAMESPACE"), { min: 1 })),
+  namespaces: each(rest(namespaceName, { min: 1 })),
   namespace_labels: once(selector),
   labels: once(selector),
   pods: once(one(oneOf("disabled", "insecure", "verified"))),

@@ -12,7 +12,8 @@ import { manifestsSource } from "../../registry/manifests.ts";
 import { mergedSource } from "../../registry/merged.ts";
 import type { Registry, Source } from "../../registry/registry.ts";
 import { DEFAULT_STALE_AFTER_MS } from "./freshness.ts";
-import type { KubernetesOptions } from "./options.ts";
+import { fileProblems } from "./files.ts";
+import type { KubernetesOptions, TlsOption } from "./options.ts";
 
 /** CoreDNS's. */
 const DEFAULT_STARTUP_TIMEOUT_MS = 5_000;
@@ -27,15 +28,18 @@ export interface Origin {
 }
 
 /** Undefined after it was reported why there is none. */
-export function originOf(options: KubernetesOptions, host: Host, at: Position): Origin | undefined {
-  const report = (severity: "error" | "warning", message: string): void =>
-    host.report({ file: at.file, line: at.line, column: at.column, severity, message: `kubernetes: ${message}` });
+export async function originOf(options: KubernetesOptions, host: Host, at: Position): Promise<Origin | undefined> {
+  const report = (severity: "error" | "warning", message: string, { file, line, column }: Position = at): void =>
+    host.report({ file, line, column, severity, message: `kubernetes: ${message}` });
   const access = accessOf(options, host);
+  const problems = await fileProblems(options, access, host);
+  for (const { at: place, message } of problems) report("error", message, place);
   if (access?.kind === "in-cluster" && (host.env["KUBERNETES_SERVICE_HOST"] ?? "") === "") {
     // No error: `ndots check` is asked outside of the cluster too. The start fails with the source's.
     const instead = `name "kubeconfig FILE", "endpoint URL" or "manifests PATH..." in its block`;
     report("warning", `not in a Pod (KUBERNETES_SERVICE_HOST is not set), where it can't start; ${instead}`);
   }
+  if (problems.length > 0) return undefined;
   try {
     const manifests = manifestsSpec(options, host);
     if (access === undefined) return { registry: host.registry(manifests), fromApi: false };
@@ -53,16 +57,21 @@ export function originOf(options: KubernetesOptions, host: Host, at: Position): 
 // CoreDNS's precedence: kubeconfig, endpoint, the cluster that the server runs in.
 function accessOf({ kubeconfig, endpoint, tls, in_cluster, manifests }: KubernetesOptions, host: Host): KubeAccess | undefined {
   const path = pathsFrom(host);
-  if (kubeconfig !== undefined) return { ...kubeconfig, kind: "kubeconfig", file: path(kubeconfig.file) };
+  if (kubeconfig !== undefined) {
+    const { file, context } = kubeconfig;
+    return { file: path(file), ...(context !== undefined && { context }), kind: "kubeconfig" };
+  }
   if (endpoint !== undefined) {
-    const files = Object.entries(tls ?? {}).map(([role, file]) => [role, path(file as string)]);
-    return { kind: "endpoint", url: endpoint, ...(tls !== undefined && { tls: Object.fromEntries(files) as typeof tls }) };
+    const { cert, key, ca } = tls ?? {};
+    const files = Object.entries({ cert, key, ca }).flatMap(([role, file]) => (file === undefined ? [] : [[role, path(file)]]));
+    return { kind: "endpoint", url: endpoint, ...(tls !== undefined && { tls: Object.fromEntries(files) as Partial<TlsOption> }) };
   }
   const isImplied = manifests === undefined && !host.embedded;
   return in_cluster === true || isImplied ? { kind: "in-cluster" } : undefined;
 }
 
-function pathsFrom(host: Host): (file: string) => string {
+/** Makes paths of the Corefile absolute. */
+export function pathsFrom(host: Host): (file: string) => string {
   return (file) => resolve(dirname(host.file), file);
 }
 

@@ -228,12 +228,13 @@ describe("kubernetes from an API server", () => {
     using folder = temporaryFolder({ kubeconfig: "apiVersion: v1\nkind: Config\ncurrent-context: none\n" });
     const corefile = "cluster.local {\nkubernetes {\nkubeconfig kubeconfig\n}\n}";
     const failed = await startServer({ corefile, file: join(folder.path, "Corefile") }).catch((error: unknown) => error);
-    expect((failed as FindingsError).message).to.match(/kubeconfig/);
+    const at = `${join(folder.path, "Corefile")}:3:1: kubernetes: kubeconfig: ${join(folder.path, "kubeconfig")}`;
+    expect((failed as FindingsError).message).to.equal(`${at}:3:18: no context "none"; the file has none`);
     expect(failed).to.have.property("code", "NDOTS_ERR_CONFIG");
   });
 
   it("search with namespaces all is refused beside an API, at its own line", async () => {
-    const corefile = ". {\nsearch default {\nnamespaces all\n}\nkubernetes cluster.local {\nkubeconfig k\n}\n}";
+    const corefile = ". {\nsearch default {\nnamespaces all\n}\nkubernetes cluster.local {\nendpoint 192.0.2.1:6443\n}\n}";
     const failed = await startServer({ corefile }).catch((error: unknown) => error);
     expect((failed as FindingsError).message).to.equal(
       "Corefile:2:1: search: namespaces all: names of the Kubernetes API's namespaces would hide the Internet's; " +
