@@ -35,8 +35,9 @@ export interface Shape<T> {
 export function readArgument<T>(type: ArgType<T>, token: Token, report: Report): T | undefined {
   const value = type.parse(token.text);
   if (!isProblem(value)) return value;
-  // `TTL must be …` names the value; a choice of words (`on|off`) would only repeat what the problem lists.
-  report.error(token, type.usage.includes("|") ? value.problem : `${type.usage} ${value.problem}`);
+  // `TTL must be …` names the value; words (`on|off`) would only repeat what the problem lists.
+  const isName = type.usage === type.usage.toUpperCase();
+  report.error(token, isName ? `${type.usage} ${value.problem}` : value.problem);
   return undefined;
 }
 

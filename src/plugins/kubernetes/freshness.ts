@@ -9,6 +9,7 @@ const NOT_READ = "the cluster's objects have not been read yet";
 const FROM_SNAPSHOT = "from a snapshot of an earlier run";
 /** Of our EDE texts, so that no reply grows by more. */
 const MAX_TEXT_BYTES = 64;
+const ELLIPSIS_BYTES = Buffer.byteLength("…");
 
 /** How much of what is served is known: nothing may be said, or what is there but not what isn't, or all. */
 export type Known = "nothing" | "services" | "all";
@@ -26,7 +27,7 @@ export function stalenessOf({ freshness }: Registry, staleAfterMs: number): stri
     case "snapshot":
       return FROM_SNAPSHOT;
     case "stale":
-      return `API server not reached for over ${durationText(staleAfterMs)}`;
+      return `nothing heard from the API server for over ${durationText(staleAfterMs)}`;
     default:
       return freshness satisfies never;
   }
@@ -52,10 +53,11 @@ export function notReadyReason(
   return undefined;
 }
 
-// No half characters.
+// At a word: half an address is another one. The log and /ready have all of it.
 function cut(text: string): string {
-  const bytes = Buffer.from(text);
-  return bytes.length <= MAX_TEXT_BYTES ? text : bytes.toString("utf8", 0, MAX_TEXT_BYTES).replace(/\uFFFD+$/, "");
+  if (Buffer.byteLength(text) <= MAX_TEXT_BYTES) return text;
+  const start = Buffer.from(text).toString("utf8", 0, MAX_TEXT_BYTES - ELLIPSIS_BYTES);
+  return `${start.replace(/[\s,;:]*\S*$/, "")}…`;
 }
 
 // `5m`, `90s`

@@ -212,16 +212,20 @@ async function save(options: KeepOptions, signal: AbortSignal): Promise<boolean>
   const beside = `${file}.tmp`;
   await rm(beside, { force: true }); // of a run that ended in the midst: its mode may be another
   const handle = await open(beside, "wx", 0o600); // names and addresses are information
-  let isWhole = false;
+  let isSaved = false;
   try {
-    isWhole = await write(handle, options, signal);
-    if (isWhole) await handle.sync();
+    try {
+      if (!(await write(handle, options, signal))) return false;
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(beside, file);
+    isSaved = true;
   } finally {
-    await handle.close();
-    if (!isWhole) await rm(beside, { force: true });
+    if (!isSaved) await rm(beside, { force: true });
   }
-  if (isWhole) await rename(beside, file);
-  return isWhole;
+  return true;
 }
 
 // The event loop runs between two pieces. What changes meanwhile stands behind the objects, in its order: who reads all of

@@ -15,7 +15,7 @@ import { createServer } from "../../../src/server.ts";
 import { query as clientQuery, udpAsk } from "../../helpers/dns-client.ts";
 import { CLUSTER, formatReply, service, serving, slice, upserts, type Asking } from "./fixture.ts";
 
-const STALE = { code: 3, text: "API server not reached for over 5m" };
+const STALE = { code: 3, text: "nothing heard from the API server for over 5m" };
 const SNAPSHOT = { code: 3, text: "from a snapshot of an earlier run" };
 const NOT_READ = "the cluster's objects have not been read yet";
 const BLOCK = `kubernetes cluster.local in-addr.arpa {
@@ -97,8 +97,17 @@ describe("kubernetes: what is not known is not denied", () => {
     const dns = await awaiting();
     dns.registry.setProblem("endpointslices: 403 Forbidden");
     expect((await dns.reply("nosuch.default.svc.cluster.local. A")).ede).to.deep.equal({ code: 14, text: "endpointslices: 403 Forbidden" });
-    dns.registry.setProblem(`${"x".repeat(63)}ü and more`);
-    expect((await dns.reply("nosuch.default.svc.cluster.local. A")).ede?.text).to.equal("x".repeat(63));
+    const refused = "namespaces, services, endpointslices: connection refused by ";
+    const rows = {
+      [`${refused}127.0.0.1:6443`]: "namespaces, services, endpointslices: connection refused by…",
+      [`${refused}a:1`]: `${refused}a:1`,
+      [`${"x".repeat(40)}, ${"ü".repeat(20)}, more`]: `${"x".repeat(40)}…`,
+    };
+    for (const [problem, text] of Object.entries(rows)) {
+      dns.registry.setProblem(problem);
+      expect((await dns.reply("nosuch.default.svc.cluster.local. A")).ede?.text).to.equal(text);
+      expect(Buffer.byteLength(text)).to.be.at.most(64);
+    }
   });
 
   it("endpoints are not waited for where they are not served", async () => {
@@ -218,7 +227,7 @@ describe("kubernetes: what may be old says so", () => {
     const registry = createRegistry();
     registry.setFreshness("stale");
     const texts = [300_000, 90_000, 7_200_000].map((ms) => stalenessOf(registry, ms));
-    expect(texts).to.deep.equal(["5m", "90s", "2h"].map((time) => `API server not reached for over ${time}`));
+    expect(texts).to.deep.equal(["5m", "90s", "2h"].map((time) => `nothing heard from the API server for over ${time}`));
   });
 });
 

@@ -242,6 +242,7 @@ describe("kubernetes: options of the API", () => {
     ],
     ["multicluster other.local", ""],
     ["namespaces shop team-1", ""],
+    ["ignore nothing", 'Corefile:3:8: kubernetes: ignore: must be empty_service, found "nothing"'],
     [
       "namespaces shop Foo_Bar",
       'Corefile:3:17: kubernetes: namespaces: NAMESPACE "Foo_Bar": a lowercase RFC 1123 label must consist of lower case alphanumeric ' +
@@ -320,6 +321,6 @@ describe("kubernetes: the registry of an API", () => {
     const instance = await setUp(kubernetes, "kubernetes cluster.local {\nin_cluster\nstale_after 150s\n}", host);
     registry.setFreshness("stale");
     const reply = await instance.handle?.(query(parseName("cluster.local"), { edns: {} }), () => expect.fail());
-    expect(reply).to.have.deep.property("ede", { code: 3, text: "API server not reached for over 150s" });
+    expect(reply).to.have.deep.property("ede", { code: 3, text: "nothing heard from the API server for over 150s" });
   });
 });

@@ -162,6 +162,14 @@ describe("snapshot of a registry", () => {
     await stop();
   });
 
+  it("leaves nothing beside a folder that stands in its place", async () => {
+    await mkdir(file);
+    const stop = keep(registryOf(OBJECTS));
+    await until(() => lines.length > 0, "the warning");
+    await stop();
+    expect(await readdir(folder)).to.deep.equal(["registry.snapshot"]);
+  });
+
   it("what a run left half-written is replaced, with its rights, and never read", async () => {
     await writeFile(`${file}.tmp`, "half", { mode: 0o644 });
     await chmod(`${file}.tmp`, 0o644);
