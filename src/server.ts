@@ -236,7 +236,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   async function takeOver(next: Generation): Promise<Opened> {
     const undo: (() => Promise<void>)[] = [];
     try {
-      await next.lease.run(stopping.signal);
+      await next.lease.run(stopping.signal, "reload");
       if (stopping.signal.aborted) throw new NdotsError("NDOTS_ERR_CLOSED", "the server stops before it has reloaded");
       if (current.lease.isFilled && !next.lease.isFilled) throw new NdotsError("NDOTS_ERR_NOT_SYNCED", NOT_SYNCED);
       next.compile();

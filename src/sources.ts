@@ -37,7 +37,7 @@ export interface Lease {
    * Runs those sources that no other configuration runs already. Resolves when each has delivered its first full state or its
    * time to do so is over, or when `signal` aborts; rejects if one fails before.
    */
-  run(signal: AbortSignal): Promise<void>;
+  run(signal: AbortSignal, during?: "start" | "reload"): Promise<void>;
   /** Runs, once, what reads files here; resolves when that has ended. For commands that only look. */
   load(): Promise<void>;
   /** Gives the share back; resolves when the sources that nobody uses any more have ended. Never rejects. */
@@ -70,10 +70,10 @@ export function createSources({ log, metrics, report, clock = systemClock }: Sou
     return { plugin, spec, registry, source, log: context.log, clock, ending, users: 0, run: undefined, isAwaited: true };
   }
 
-  function start(running: Running): Promise<void> {
+  function start(running: Running, during: "start" | "reload"): Promise<void> {
     running.run ??= supervise(running);
     running.run.catch(() => undefined); // told by filled()
-    return filled(running, running.run);
+    return filled(running, running.run, during);
   }
 
   return {
@@ -101,12 +101,12 @@ export function createSources({ log, metrics, report, clock = systemClock }: Sou
         get isFilled() {
           return [...used.values()].every(({ registry }) => registry.synced);
         },
-        async run(signal) {
-          await unlessAborted(Promise.all(Array.from(used.values(), start)), signal);
+        async run(signal, during = "start") {
+          await unlessAborted(Promise.all(Array.from(used.values(), (running) => start(running, during))), signal);
         },
         async load() {
           for (const { plugin, spec } of used.values()) if (spec.local !== undefined) this.of(plugin, spec.local);
-          await Promise.all([...used.values()].filter(({ spec }) => spec.remote !== true).map(start));
+          await Promise.all([...used.values()].filter(({ spec }) => spec.remote !== true).map((running) => start(running, "start")));
           await this.end();
         },
         async end() {
@@ -134,8 +134,11 @@ function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<voi
   });
 }
 
+/** A reload can wait for so many times what a start waits, for what runs goes on: a minute with the default. */
+const RELOAD_PATIENCE = 12;
+
 // A source that ends or fails early ends the wait.
-async function filled(running: Running, run: Promise<void>): Promise<void> {
+async function filled(running: Running, run: Promise<void>, during: "start" | "reload"): Promise<void> {
   const {
     registry,
     log,
@@ -147,9 +150,10 @@ async function filled(running: Running, run: Promise<void>): Promise<void> {
   const waiting = new AbortController();
   try {
     if (startupTimeoutMs === undefined) return await full;
-    if (!registry.synced) log.info("waiting for Kubernetes API before starting server");
-    await Promise.race([full, clock.delay(startupTimeoutMs, waiting.signal)]);
-    if (!registry.synced && !signal.aborted) log.warning("starting server with unsynced Kubernetes API");
+    const isStart = during === "start";
+    if (!registry.synced && isStart) log.info("waiting for Kubernetes API before starting server");
+    await Promise.race([full, clock.delay(isStart ? startupTimeoutMs : RELOAD_PATIENCE * startupTimeoutMs, waiting.signal)]);
+    if (!registry.synced && isStart && !signal.aborted) log.warning("starting server with unsynced Kubernetes API");
   } finally {
     waiting.abort();
     running.isAwaited = false;
