@@ -69,7 +69,7 @@ export function notRunning(): Pick<SetupOptions, "life" | "configuration"> {
 /** A configuration that can be started. */
 export interface Setup {
   readonly blocks: readonly ReadyBlock[];
-  readonly routes: readonly AskedRoute[];
+  readonly routes: readonly Required<AskedRoute>[];
   /** Warnings of the configuration, then what plugins find wrong until `onFinding` is replaced. */
   readonly findings: readonly Finding[];
   onFinding: (finding: Finding) => void;
@@ -84,12 +84,13 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
 
   const { life, sources } = options;
   const blocks: ReadyBlock[] = [];
-  const routes: AskedRoute[] = [];
+  const routes: Required<AskedRoute>[] = [];
   const setup: Setup = { blocks, routes, findings, onFinding: (finding) => void findings.push(finding) };
   const made: Instance[] = [];
   try {
     for (const plan of planned.blocks) blocks.push(await setUpBlock(plan));
     findings.push(...checkOverlaps(planned.blocks, options.port, (plan) => boundAddresses(blocks, plan)));
+    findings.push(...checkRoutes(routes, blocks));
     refuseErrors(findings);
     return setup;
   } catch (error) {
@@ -152,6 +153,18 @@ function refuseErrors(findings: readonly Finding[]): void {
 
 function boundAddresses(blocks: readonly ReadyBlock[], plan: PlannedBlock): readonly string[] {
   return blocks.find((block) => block.plan === plan)?.instances.flatMap(({ instance }) => instance.listen ?? []) ?? [];
+}
+
+// One would keep the other from opening: decided here, it is the fault of the file that comes with it, whichever is opened first.
+function checkRoutes(routes: readonly Required<AskedRoute>[], blocks: readonly ReadyBlock[]): Finding[] {
+  return routes.flatMap(({ host, port, path, at }) => {
+    const isTakenBy = (dns: ListenAddress): boolean =>
+      port !== 0 && dns.port === port && (dns.address === host || dns.address === "" || host === "");
+    const block = blocks.find(({ listen }) => listen.some(isTakenBy));
+    if (block === undefined) return [];
+    const { file, line } = block.listenAt;
+    return [{ ...at, severity: "error", message: `${path}: port ${port} is where ${file}:${line} serves DNS over TCP; choose another` }];
+  });
 }
 
 function listenAddresses(

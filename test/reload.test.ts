@@ -323,6 +323,19 @@ describe("imported fragments", () => {
     expect(dns.addresses).to.have.length(1);
   });
 
+  it("a server block and an endpoint at one port: the fault is the fragment's, whichever it has", async () => {
+    const port = await freePort();
+    fragment("b.override", `health 127.0.0.1:${port}\n`);
+    fragment("c.server", `example.org:${port} {\n  second\n}\n`);
+    const files = ({ findings }: RunningServer): string[] => findings.map(({ file }) => file.slice(folder.length + 1));
+    await using endpoint = await start(`.:${port} {\n  import b.*\n  first\n}\n`);
+    expect(files(endpoint)).to.deep.equal(["b.override"]);
+    await endpoint.close();
+    await using block = await start(`. {\n  health 127.0.0.1:${port}\n}\nimport *.server\n`);
+    expect(files(block)).to.deep.equal(["c.server"]);
+    expect(block.findings[0]?.message).to.match(/with it, .*Corefile:2: \/health: port \d+ is where .*c\.server:1 serves DNS over TCP/);
+  });
+
   it("a source that is kept runs on, and plugins start once, where a fragment can't be brought up", async () => {
     const events: string[] = [];
     fragment("a.server", AWAY);
