@@ -174,7 +174,7 @@ describe("search: short names are aliases of the full one", () => {
     const { instance } = await short(ALL, registry);
     registry.setFreshness("stale");
     const nobody = { ...emptyReply(5, ""), unhandled: true } as const;
-    const stale = { ede: { code: 3, text: "nothing heard from the API server for over 5m" } };
+    const stale = { ede: { code: 3, text: "not confirmed by the API server for over 5m" } };
     for (const name of ["web.", "web.default.", "nosuch.default.", "default.", "in."]) {
       const reply = instance.handle?.(query(name), () => nobody);
       expect(reply, name).to.deep.include(stale);

@@ -27,7 +27,7 @@ export function stalenessOf({ freshness }: Registry, staleAfterMs: number): stri
     case "snapshot":
       return FROM_SNAPSHOT;
     case "stale":
-      return `nothing heard from the API server for over ${durationText(staleAfterMs)}`;
+      return `not confirmed by the API server for over ${durationText(staleAfterMs)}`;
     default:
       return freshness satisfies never;
   }

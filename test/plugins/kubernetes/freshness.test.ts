@@ -15,7 +15,7 @@ import { createServer } from "../../../src/server.ts";
 import { query as clientQuery, udpAsk } from "../../helpers/dns-client.ts";
 import { CLUSTER, formatReply, service, serving, slice, upserts, type Asking } from "./fixture.ts";
 
-const STALE = { code: 3, text: "nothing heard from the API server for over 5m" };
+const STALE = { code: 3, text: "not confirmed by the API server for over 5m" };
 const SNAPSHOT = { code: 3, text: "from a snapshot of an earlier run" };
 const NOT_READ = "the cluster's objects have not been read yet";
 const BLOCK = `kubernetes cluster.local in-addr.arpa {
@@ -227,7 +227,7 @@ describe("kubernetes: what may be old says so", () => {
     const registry = createRegistry();
     registry.setFreshness("stale");
     const texts = [300_000, 90_000, 7_200_000].map((ms) => stalenessOf(registry, ms));
-    expect(texts).to.deep.equal(["5m", "90s", "2h"].map((time) => `nothing heard from the API server for over ${time}`));
+    expect(texts).to.deep.equal(["5m", "90s", "2h"].map((time) => `not confirmed by the API server for over ${time}`));
   });
 });
 

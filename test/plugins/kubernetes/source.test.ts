@@ -321,6 +321,6 @@ describe("kubernetes: the registry of an API", () => {
     const instance = await setUp(kubernetes, "kubernetes cluster.local {\nin_cluster\nstale_after 150s\n}", host);
     registry.setFreshness("stale");
     const reply = await instance.handle?.(query(parseName("cluster.local"), { edns: {} }), () => expect.fail());
-    expect(reply).to.have.deep.property("ede", { code: 3, text: "nothing heard from the API server for over 150s" });
+    expect(reply).to.have.deep.property("ede", { code: 3, text: "not confirmed by the API server for over 150s" });
   });
 });
