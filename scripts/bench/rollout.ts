@@ -262,10 +262,11 @@ function report(): void {
     "Rollout",
     `Two servers behind ${SERVICE_IP}: nftables DNAT with conntrack in a network namespace, one core for the servers, one for clients and API
 server. ${LOAD.udpPerSecond} q/s over UDP (half from one socket that stays, half from a new one each), ${LOAD.tcpPerSecond} q/s over TCP (half over ten held connections,
-half over a new one each), ${CHANGES_PER_SECOND} changes a second through the API; ${sent} queries in all beside the stops. SIGTERM to one server, lameduck 5 s; then
+half over a new one each), ${CHANGES_PER_SECOND} changes a second through the API; ${sent} queries in all while servers stopped. SIGTERM to one server, lameduck 5 s; then
 its endpoint is removed, with its UDP flows; killed at ${KILLED_S} s. Nobody asks twice: lost is what was sent and had no answer in 5 s, or whose
 connection was refused or ended before the answer; a held connection that was closed between two queries is opened anew by the next. Stale
-is an answer with an address that had been replaced for more than 1 s when the query was sent.
+is an answer with an address that had been replaced for more than 1 s when the query was sent. Time in which the clients' process could not run
+counts neither for what it asks nor for what it waits.
 
 ${table([...LIMIT_HEAD, other.length === 0 ? "" : "CoreDNS"], rows)}`,
   );
