@@ -2,7 +2,7 @@
 // kube-api.ts, once for each resource (and namespace, where only some are watched), so that one that is refused leaves the
 // others working. Nothing that comes from the server ends it.
 //
-//   list ──► watch from the list's version ──ends, is cut──► watch from the last version seen (0.1–2 s)
+//   list ──► watch from the list's version ──ends, is cut──► watch from the last version seen (0.1–1.75 s)
 //    ▲                │
 //    └── 0–1 s ── 410: that version is gone          a list that fails: 1–30 s, or when the server says
 //
@@ -69,7 +69,7 @@ const STALL_MS = 130_000;
 /** Watches in a row that stay without even a bookmark: the server has not reached their version, as after its etcd was restored. */
 const MAX_SILENT = 2;
 /** Before a watch is opened again: at first 0.1–0.3 s, so that nobody is a second behind after a cut. */
-const RESUME_MS = { least: 100, first: 200, most: 2_000 };
+const RESUME_MS = { least: 100, first: 200, most: 1_750 };
 /** Before the list that follows an expired version: all replicas of all clients learn of it in the same moment. */
 const RELIST_SPREAD_MS = 1_000;
 /** Before a list is tried again, doubled each time: the first bound, and the last. */
@@ -80,8 +80,11 @@ const MAX_VAIN = 3;
 const MAX_BRIEF_REFUSALS = 5;
 /** On top of what the server asks to wait. */
 const RETRY_AFTER_SPREAD_MS = 1_000;
-/** A watch that is open and silent for so long is one: rubbish would have come with its head, and nothing may happen for a minute. */
-const STANDS_MS = 1_000;
+/**
+ * A watch that is open and silent for so long is one: rubbish would have come with its head, and nothing may happen for a
+ * minute. With RESUME_MS, all is well within 2 s of an API server's return.
+ */
+const STANDS_MS = 250;
 const INITIAL_EVENTS_END = "k8s.io/initial-events-end";
 const [BAD_REQUEST, FORBIDDEN, NOT_FOUND, GONE, TOO_MANY_REQUESTS] = [400, 403, 404, 410, 429];
 

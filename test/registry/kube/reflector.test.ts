@@ -298,11 +298,11 @@ describe("registry/kube: a watch", () => {
       delays.push(await it.next(2_000));
       it.client.last().fail("unreachable", "connection refused");
     }
-    expect(Math.max(...delays)).to.equal(2_000);
+    expect(Math.max(...delays)).to.equal(1_750);
     expect(addressOf(it.registry)).to.equal("10.0.0.1");
     await it.next(2_000);
     it.client.last().open();
-    await it.clock.advance(1_000); // open for so long, be it silent
+    await it.clock.advance(250); // open for so long, be it silent
     expect(it.told.at(-1)).to.equal("well");
     expect(it.client.requests.every(({ verb }) => verb === "watch")).to.equal(true);
   });
@@ -563,7 +563,7 @@ describe("registry/kube: contact", () => {
     });
   }
 
-  it("is a watch that the server has kept open for a second, be it silent", async () => {
+  it("is a watch that the server has kept open for a quarter of a second, be it silent", async () => {
     await using it = await start();
     (await it.listed()).cut();
     await it.next(1_000);
@@ -571,7 +571,7 @@ describe("registry/kube: contact", () => {
     it.client.last().open();
     await it.clock.settle();
     expect(it.contacts).to.deep.equal([]);
-    await it.clock.advance(1_000);
+    await it.clock.advance(250);
     expect(it.contacts).to.have.lengthOf(1);
   });
 });
