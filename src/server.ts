@@ -81,7 +81,7 @@ const GRACE_MS = 5_000;
 const QUIET_MS = 1_000;
 /** How often the drain looks whether they have. */
 const LOOK_MS = 100;
-/** Before the end of the longest drain, so long at least, TCP connections end behind an answer: stop() then meets few. */
+/** Before the end of the longest drain, so long at least (or half of it), TCP connections end behind an answer: stop() then meets few. */
 const WIND_DOWN_MS = 2_000;
 /** The drain of a server without `health`. */
 const PLAIN_DRAIN = { leastMs: 1_000, mostMs: 5_000 };
@@ -267,7 +267,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       log.plugin("health").info(`Going into lameduck mode for ${formatGoDuration(lameduckMs)}`);
     }
     const startedMs = performance.now();
-    const windDownMs = Math.min(leastMs, Math.max(0, mostMs - WIND_DOWN_MS));
+    const windDownMs = Math.min(leastMs, mostMs - Math.min(WIND_DOWN_MS, mostMs / 2));
     let isWindingDown = false;
     let quietSinceMs = startedMs;
     let seen = listening.received;
