@@ -7,6 +7,7 @@ import { connect, createServer, type AddressInfo } from "node:net";
 import { NdotsError } from "../src/errors.ts";
 import { createHttpServers, type HttpRoute, type HttpServers } from "../src/http.ts";
 import { fakeLog } from "./helpers/fake-host.ts";
+import { freePort } from "./helpers/free-port.ts";
 import { isGone } from "./helpers/garbage.ts";
 
 const route = (path: string, body: string, port = 0): HttpRoute => ({
@@ -24,14 +25,6 @@ async function serve(servers: HttpServers, routes: readonly HttpRoute[]): Promis
 async function ask(port: number, path: string, init: RequestInit = {}): Promise<{ status: number; body: string; headers: Headers }> {
   const response = await fetch(`http://127.0.0.1:${port}${path}`, init);
   return { status: response.status, body: await response.text(), headers: response.headers };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 describe("http", () => {

@@ -9,6 +9,7 @@ import { FindingsError, startServer, type RunningServer, type StartOptions } fro
 import { definePlugin, directive, emptyReply, isWithin, parseName, Rcodes, type Host, type Plugin } from "../src/plugin.ts";
 import type { Source } from "../src/registry/registry.ts";
 import { service } from "../src/testing.ts";
+import { freePort } from "./helpers/free-port.ts";
 import { fakeLog } from "./helpers/fake-host.ts";
 
 const WEB = "web.default.svc.cluster.local.";
@@ -371,11 +372,6 @@ async function heldPort(): Promise<AsyncDisposable & { readonly port: number }> 
     port: (holder.address() as AddressInfo).port,
     [Symbol.asyncDispose]: () => new Promise((resolve) => void holder.close(() => resolve())),
   };
-}
-
-async function freePort(): Promise<number> {
-  await using held = await heldPort();
-  return held.port;
 }
 
 // `NAME` answers NXDOMAIN for names below NAME.example.org.

@@ -15,6 +15,7 @@ import { definePlugin, directive, emptyReply, isWithin, Rcodes, zones, type Name
 import type { Options } from "../src/config/directive.ts";
 import type { Source } from "../src/registry/registry.ts";
 import { fakeLog } from "./helpers/fake-host.ts";
+import { freePort } from "./helpers/free-port.ts";
 import { until } from "./helpers/listening.ts";
 
 const BASE: ServerOptions = {
@@ -64,9 +65,7 @@ describe("start", () => {
   });
 
   it("refuses an address that is taken, says so, and leaves nothing open behind", async () => {
-    const before = await createServer({ ...BASE, port: 0 }); // a port that is free for UDP and TCP
-    const port = before.addresses[0]?.port ?? 0;
-    await before.stop("now");
+    const port = await freePort();
     const holder = createSocket("udp4");
     await new Promise<void>((resolve) => holder.bind(port, "127.0.0.1", resolve));
     const refused = await createServer({ ...BASE, port }).catch((reason: unknown) => reason as NdotsError);

@@ -1,10 +1,10 @@
 // Probes while queries come faster than they can be answered: a flood that drops queries must not get the server killed.
 // A few seconds each; NDOTS_FLOOD_SECONDS=60 is the long form. Each says how far beyond its capacity the server was.
 
-import { createServer, type AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { query } from "../helpers/dns-client.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { startNdots, startProcess, temporaryFolder } from "../helpers/ndots-process.ts";
 
 const SECONDS = Number(process.env["NDOTS_FLOOD_SECONDS"] ?? 2);
@@ -52,7 +52,7 @@ for (const listeners of ["auto", "portable"] as const) {
   it(`/health and /ready stay 200 under a flood (-listeners=${listeners})`, async function () {
     const patienceMs = (SECONDS + 20) * 1000;
     this.timeout(patienceMs);
-    const [DNS = 0, HTTP = 0] = await freePorts(2);
+    const [DNS, HTTP] = [await freePort(), await freePort()]; // the program is told by the environment
     using folder = temporaryFolder({ Corefile: COREFILE, "k8s/a.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: default\n" });
     const env = { DNS: String(DNS), HTTP: String(HTTP) };
     await using server = startNdots([`-listeners=${listeners}`], { cwd: folder.path, env, patienceMs });
@@ -97,13 +97,4 @@ async function probe(base: string, path: string): Promise<Probe> {
     () => 0, // no answer in time
   );
   return { path, status, tookMs: performance.now() - startMs };
-}
-
-// Ports that nobody had a moment ago: the program is told its ports by the environment.
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.once("listening", resolve))));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

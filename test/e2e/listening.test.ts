@@ -6,6 +6,7 @@ import { Rcodes } from "../../src/dns/message.ts";
 import { silentLog } from "../../src/log.ts";
 import { built } from "../helpers/built.ts";
 import { headerOf, query, tcpConnection, udpAsk, type Target } from "../helpers/dns-client.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { startNdots, temporaryFolder, type Running } from "../helpers/ndots-process.ts";
 
 const MANIFEST = `
@@ -230,10 +231,4 @@ async function holdPort(): Promise<{ readonly port: number; close(): Promise<voi
   await new Promise<void>((resolve) => holder.listen({ port: 0, host: "127.0.0.3", exclusive: true }, resolve));
   const { port } = holder.address() as AddressInfo;
   return { port, close: () => new Promise((resolve) => holder.close(() => resolve())) };
-}
-
-async function freePort(): Promise<number> {
-  const { port, close } = await holdPort();
-  await close();
-  return port;
 }

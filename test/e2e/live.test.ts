@@ -2,7 +2,6 @@
 // would kill a plain Node server. The program as users run it, asked over its sockets.
 
 import { execFile, spawn } from "node:child_process";
-import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,6 +12,7 @@ import { decodeMessage } from "../../src/dns/decode.ts";
 import { rcodeName } from "../../src/dns/text.ts";
 import { ask } from "../../src/testing.ts";
 import { headerOf, query, tcpConnection, udpClient, type Target } from "../helpers/dns-client.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { needsPrograms, needsRoot } from "../helpers/needs.ts";
 import { cli, startNdots, temporaryFolder } from "../helpers/ndots-process.ts";
 import { becomes, COREFILE, has, isAbsent, live, manifest } from "./live.ts";
@@ -240,11 +240,3 @@ describe("a log that nobody reads (C116)", () => {
 
 /** A line of the log has more than 150 bytes: far more than a pipe and what a socket pair hold. */
 const LOGGED_QUERIES = 5_000;
-
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4").bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address();
-  socket.close();
-  return port;
-}

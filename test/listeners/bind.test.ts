@@ -43,7 +43,8 @@ describe("listeners/bind: UDP and TCP on one port", () => {
         tcp: (address) => (++tries < 3 ? taken(open.tcp(address)) : open.tcp(address)),
       },
     );
-    expect({ tries, closed, same: udp.bound.port === tcp.bound.port }).to.deep.equal({ tries: 3, closed: 2, same: true });
+    expect(tries, "more where a client had the port").to.be.at.least(3);
+    expect({ closed, same: udp.bound.port === tcp.bound.port }).to.deep.equal({ closed: tries - 1, same: true });
     await Promise.all([udp.stop(0), tcp.stop(0)]);
   });
 
