@@ -8,6 +8,7 @@ import { randomInt } from "node:crypto";
 import { nameToWire, type Name } from "../../dns/name.ts";
 import { RRTypes } from "../../dns/records.ts";
 import { TIME_BUCKETS, type Metrics } from "../../metrics.ts";
+import { ownAddress } from "./self-probe.ts";
 
 export interface DnsProbe {
   /** Asks once; resolves when the answer or the failure is counted. Never rejects. */
@@ -29,7 +30,7 @@ interface Options {
 }
 
 export function createDnsProbe({ target: { address, port }, zone, metrics, timeoutMs = TIMEOUT_MS }: Options): DnsProbe {
-  const host = address === "" || address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "::1" : address;
+  const host = ownAddress(address);
   const duration = metrics.histogram(
     "ndots_health_dns_duration_seconds",
     "Histogram of the time (in seconds) that our own query to the first DNS socket took.",

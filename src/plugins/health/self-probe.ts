@@ -25,7 +25,7 @@ interface Options {
 }
 
 export function createSelfProbe({ host, port, metrics, log }: Options): SelfProbe {
-  const target = host === "" || host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  const target = ownAddress(host);
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}/health`;
   const duration = metrics.histogram(
     "coredns_health_request_duration_seconds",
@@ -74,4 +74,9 @@ export function createSelfProbe({ host, port, metrics, log }: Options): SelfProb
       };
     },
   };
+}
+
+/** Where a server that listens on `host` is asked from its own machine: a wildcard is no address to send to. */
+export function ownAddress(host: string): string {
+  return host === "" || host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
 }
