@@ -12,11 +12,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { silentLog } from "../src/log.ts";
-import { createServer } from "../src/server.ts";
 import { askAll } from "../test/conformance/coredns/asking.ts";
 import { byAnswer, compare, emptyComparison, packed, type Recorded } from "../test/conformance/coredns/comparing.ts";
-import { startFeed } from "../test/conformance/coredns/feeding.ts";
+import { startFeed, startOurs } from "../test/conformance/coredns/feeding.ts";
 import { questionsAbout } from "../test/conformance/coredns/questions.ts";
 import { randomCluster, randomFrom } from "../test/conformance/coredns/random-cluster.ts";
 import { addressFor, corefileFor, variants, type Variant } from "../test/conformance/coredns/variants.ts";
@@ -40,17 +38,7 @@ if (coredns === undefined) throw new Error("COREDNS=path to CoreDNS's binary is 
 
 await using feed = await startFeed();
 const access = `endpoint ${feed.api.url}`;
-const server = await createServer({
-  corefile: corefileFor(0, 0, access),
-  file: "Corefile",
-  port: 0,
-  address: "127.0.0.1",
-  embedded: false,
-  strict: true,
-  env: {},
-  log: silentLog,
-  listeners: "portable",
-});
+const server = await startOurs(corefileFor(0, 0, access));
 // CoreDNS can't be asked which port it got for 0.
 const folder = mkdtempSync(join(tmpdir(), "coredns-answers-"));
 writeFileSync(join(folder, "Corefile"), corefileFor(PEER_NET, PEER_PORT, access));

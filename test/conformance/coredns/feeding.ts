@@ -1,5 +1,7 @@
 // Shows one random cluster after the other through a fake API server, and knows when a server has seen one.
 
+import { silentLog } from "../../../src/log.ts";
+import { createServer, type Server } from "../../../src/server.ts";
 import { startFakeApi, type FakeApi } from "../../helpers/fake-api/fake-api.ts";
 import type { KubeObject } from "../../helpers/fake-api/objects.ts";
 import type { Target } from "../../helpers/dns-client.ts";
@@ -16,6 +18,21 @@ export interface Feed extends AsyncDisposable {
 
 /** Bound for a failing test. */
 const SEEN_MS = 10_000;
+
+/** Our server, to be asked what CoreDNS is or was asked. */
+export function startOurs(corefile: string): Promise<Server> {
+  return createServer({
+    corefile,
+    file: "Corefile",
+    port: 0,
+    address: "127.0.0.1",
+    embedded: false,
+    strict: true,
+    env: {},
+    log: silentLog,
+    listeners: "portable",
+  });
+}
 
 export async function startFeed(): Promise<Feed> {
   const api = await startFakeApi({ record: "nothing", objects: markers(0) });

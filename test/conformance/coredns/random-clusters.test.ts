@@ -4,15 +4,13 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
-import { silentLog } from "../../../src/log.ts";
-import { createServer } from "../../../src/server.ts";
 import type { Target } from "../../helpers/dns-client.ts";
 import { isOurs } from "../subject.ts";
 import { needs } from "../../helpers/needs.ts";
 import { askAll } from "./asking.ts";
 import { compare, emptyComparison, unpacked } from "./comparing.ts";
 import { deliberateDifferences } from "./deliberate.ts";
-import { startFeed, type Feed } from "./feeding.ts";
+import { startFeed, startOurs, type Feed } from "./feeding.ts";
 import { corefileFor, variants } from "./variants.ts";
 
 const recorded = unpacked(readFileSync(fileURLToPath(new URL("answers.jsonl.gz", import.meta.url))));
@@ -32,17 +30,7 @@ describe("CoreDNS: its answers about random clusters, or ours on purpose", () =>
 
   for (const variant of variants) {
     it(variant.name, async () => {
-      const server = await createServer({
-        corefile: corefileFor(0, 0, `endpoint ${feed.api.url}`, [variant]),
-        file: "Corefile",
-        port: 0,
-        address: "127.0.0.1",
-        embedded: false,
-        strict: true,
-        env: {},
-        log: silentLog,
-        listeners: "portable",
-      });
+      const server = await startOurs(corefileFor(0, 0, `endpoint ${feed.api.url}`, [variant]));
       const compared = emptyComparison();
       try {
         const target = server.addresses[0] as Target;
