@@ -37,6 +37,7 @@ const packages: Readonly<Record<string, { from: readonly string[]; lazy?: boolea
   "lru-cache": { from: ["src/plugins/", "src/answers/"] },
   "ipaddr.js": { from: ["src/"] },
   koffi: { from: ["src/listeners/"], lazy: true },
+  re2js: { from: ["src/config/go-regexp.ts"], lazy: true },
 };
 
 // No sockets, files or processes in the protocol; strings and bytes only.
