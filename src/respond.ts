@@ -7,7 +7,6 @@ import {
   DEFAULT_UDP_BYTES,
   DROP,
   emptyReply,
-  encodeReply,
   Flags,
   HEADER_BYTES,
   MAX_MESSAGE_BYTES,
@@ -19,6 +18,8 @@ import {
   type Reply,
 } from "./dns/message.ts";
 import type { Name } from "./dns/name.ts";
+import { encodeReply } from "./dns/encode.ts";
+import { answerCountOf } from "./dns/wire.ts";
 import { qnameOf, readQuestion, Verdicts, type Exchange } from "./dns/question.ts";
 import type { Log } from "./log.ts";
 import type { Counter } from "./metrics.ts";
@@ -156,7 +157,7 @@ export function createResponder(options: ResponderOptions): Responder {
       replyBytes: length,
       durationMs,
       by,
-      answerCount: answer.answer.length,
+      answerCount: answerCountOf(answer),
       ...(answer.error !== undefined && { error: answer.error }),
     };
     tell(block.observers, block, query, sent);

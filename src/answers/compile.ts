@@ -5,7 +5,7 @@
 
 import type { NamedInstance } from "../chain.ts";
 import type { Name } from "../dns/name.ts";
-import { emptyReply, Rcodes, type Reply } from "../dns/message.ts";
+import { emptyReply, Rcodes, type Records } from "../dns/message.ts";
 import { lookupAt, zoneOf } from "../dns/lookup.ts";
 import { RRTypes, type RRType } from "../dns/records.ts";
 import type { Node, Zone } from "../dns/zone.ts";
@@ -234,7 +234,7 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
   }
 }
 
-const AUTHORITATIVE: Reply = { ...emptyReply(Rcodes.NOERROR, ""), authoritative: true };
+const AUTHORITATIVE: Records = { ...emptyReply(Rcodes.NOERROR, ""), authoritative: true };
 
 const ASK_CHAIN: CompiledName = {
   zone: 0,

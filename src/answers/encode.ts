@@ -2,19 +2,18 @@
 // table's bytes are the chain's bytes by construction.
 
 import {
-  COMPRESSIBLE,
   uint16,
   emptyReply,
-  encodeReply,
   HEADER_BYTES,
   MAX_MESSAGE_BYTES,
   putUint16,
   Rcodes,
   type Client,
-  type NameLayout,
   type Query,
-  type Reply,
+  type Records,
 } from "../dns/message.ts";
+import { findRun, NO_RUN, skipName } from "../dns/body.ts";
+import { encodeReply } from "../dns/encode.ts";
 import { labelsBelow, nameToWire, readName, type Name } from "../dns/name.ts";
 import { RRTypes, type RecordSet, type RRType } from "../dns/records.ts";
 import { MAX_BODY_BYTES } from "./memory.ts";
@@ -22,15 +21,13 @@ import type { CompiledAnswer, CompiledZone } from "./compiled.ts";
 
 export interface Encoder {
   /** Undefined where only the chain can answer: not NOERROR, records that can't be rotated, or too many to. */
-  answer(name: Name, type: RRType, reply: Reply, rotates: ReadonlySet<RRType>): CompiledAnswer | undefined;
+  answer(name: Name, type: RRType, reply: Records, rotates: ReadonlySet<RRType>): CompiledAnswer | undefined;
   /** A zone's SOA as it stands behind a question for the apex. */
   soa(apex: Name, soa: RecordSet): Pick<CompiledZone, "soa" | "soaPointers" | "soaLabels">;
 }
 
 const NOBODY: Client = { address: "", port: 0, family: 4, localAddress: "", localPort: 0, transport: "tcp" };
 const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
-const POINTER_BITS = 0xc0;
-const MAX_POINTER = 0x3fff;
 /** No UDP answer is longer (`bufsize`). */
 const MAX_UDP_BYTES = 4096;
 
@@ -38,7 +35,7 @@ const MAX_UDP_BYTES = 4096;
 export function createEncoder(): Encoder {
   const message = new Uint8Array(MAX_MESSAGE_BYTES);
 
-  function encode(name: Name, type: RRType, reply: Reply): { readonly start: number; readonly end: number } {
+  function encode(name: Name, type: RRType, reply: Records): { readonly start: number; readonly end: number } {
     const start = HEADER_BYTES + name.length + 4;
     const wire = new Uint8Array(start);
     wire.set(nameToWire(name), HEADER_BYTES);
@@ -89,37 +86,6 @@ function recordEndBehind(message: Uint8Array, start: number, bytes: number): num
   return at;
 }
 
-interface Run {
-  readonly at: number;
-  readonly count: number;
-  readonly size: number;
-}
-const NO_NAMES: NameLayout = { skip: 0, names: 0 };
-const NO_RUN: Run = { at: 0, count: 0, size: 0 };
-
-// Where the records of `type` stand in the answer section; undefined if they can't change places: they are not of one
-// length side by side, or a name is compressed with one in them.
-function findRun(message: Uint8Array, start: number, end: number, answerCount: number, type: RRType): Run | undefined {
-  let at = start;
-  let run = NO_RUN;
-  const pointers: number[] = [];
-  for (let index = 0; at < end; index++) {
-    const fixed = skipName(message, at, pointers);
-    const next = fixed + RR_FIXED_BYTES + uint16(message, fixed + 8);
-    const { skip, names } = COMPRESSIBLE.get(uint16(message, fixed)) ?? NO_NAMES;
-    for (let left = names, name = fixed + RR_FIXED_BYTES + skip; left > 0; left--) name = skipName(message, name, pointers);
-    if (index < answerCount && uint16(message, fixed) === type) {
-      if (run.count === 0) run = { at, count: 1, size: next - at };
-      else if (next - at === run.size && at === run.at + run.count * run.size) run = { ...run, count: run.count + 1 };
-      else return undefined;
-    }
-    at = next;
-  }
-  const last = run.at + run.count * run.size;
-  const isPointedTo = pointers.map((pointer) => uint16(message, pointer) & MAX_POINTER).some((target) => target >= run.at && target < last);
-  return isPointedTo ? undefined : run;
-}
-
 // The SOA's names below the apex compress with a question that shares the label right below it.
 function labelsRightBelow(apex: Name, soa: RecordSet): Uint8Array[] {
   const rdata = soa.rdata[0];
@@ -131,18 +97,4 @@ function labelsRightBelow(apex: Name, soa: RecordSet): Uint8Array[] {
     if (label !== undefined) labels.add(label);
   }
   return [...labels].map((label) => Uint8Array.of(label.length, ...Buffer.from(label, "latin1")));
-}
-
-// The offset behind a name of our own encoding; where it ends in a pointer, the pointer's offset is added to `pointers`.
-function skipName(bytes: Uint8Array, start: number, pointers: number[]): number {
-  let at = start;
-  for (;;) {
-    const length = bytes[at] ?? 0;
-    if (length >= POINTER_BITS) {
-      pointers.push(at);
-      return at + 2;
-    }
-    if (length === 0) return at + 1;
-    at += 1 + length;
-  }
 }

@@ -3,7 +3,9 @@
 
 import { randomInt } from "node:crypto";
 import { receiveMessageOnPort, type MessagePort } from "node:worker_threads";
-import { encodeOpt, Flags, HEADER_BYTES, MAX_MESSAGE_BYTES, MIN_UDP_BYTES, OPT_BYTES, putUint16, Rcodes } from "../dns/message.ts";
+import { countDown, cutBody, type Cut } from "../dns/body.ts";
+import { encodeOpt } from "../dns/encode.ts";
+import { Flags, HEADER_BYTES, MAX_MESSAGE_BYTES, MIN_UDP_BYTES, OPT_BYTES, putUint16, Rcodes } from "../dns/message.ts";
 import { isAddressLabelAt } from "../dns/address-label.ts";
 import type { Exchange } from "../dns/question.ts";
 import { RRTypes } from "../dns/records.ts";
@@ -43,7 +45,6 @@ import {
   type Grown,
   type SharedTable,
 } from "./memory.ts";
-import { countDown, cutBody, type Cut } from "./records.ts";
 
 /** Opens the table in a thread that has been given it. */
 export function openTable({ control, grown, reader, updates }: SharedTable): TableReader {

@@ -1,7 +1,7 @@
 // Looking a name up in authoritative data (RFC 1034 §4.3.2): the one place that turns what stands at a name into an
 // answer. Handlers answer queries with it and the answer table is compiled with it, so both say the same. Pure.
 
-import { EdeCodes, emptyReply, Rcodes, type Reply } from "./message.ts";
+import { EdeCodes, emptyReply, Rcodes, type Records } from "./message.ts";
 import { isWithin, parentOf, readName, type Name } from "./name.ts";
 import { RRTypes, type Rdata, type RecordSet, type RRType } from "./records.ts";
 import type { Node, Zone, ZoneCut } from "./zone.ts";
@@ -132,17 +132,17 @@ function nameAt(rdata: Rdata, at: number): Name {
  * The reply that a zone's plugin gives; undefined for what is not the zone's business.
  * @param zone the one that was asked, if what it holds may be old.
  */
-export function replyFrom(found: Lookup, by: string, zone?: Zone): Reply | undefined {
+export function replyFrom(found: Lookup, by: string, zone?: Zone): Records | undefined {
   const reply = freshReply(found, by);
   return reply === undefined || zone === undefined || found.kind === "unknown" ? reply : withStaleness(reply, zone);
 }
 
 /** Says that the zone may be old, if it may, in the place of other reasons: the table does so too. */
-export function withStaleness(reply: Reply, { staleness }: Zone): Reply {
+export function withStaleness(reply: Records, { staleness }: Zone): Records {
   return staleness === undefined ? reply : { ...reply, ede: { code: EdeCodes.STALE, text: staleness } };
 }
 
-function freshReply(found: Lookup, by: string): Reply | undefined {
+function freshReply(found: Lookup, by: string): Records | undefined {
   switch (found.kind) {
     case "answer":
       return { ...emptyReply(Rcodes.NOERROR, by), authoritative: true, answer: found.answer, additional: found.additional };

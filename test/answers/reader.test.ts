@@ -14,7 +14,8 @@ import type { CompiledName } from "../../src/answers/compiled.ts";
 import { TableWriter } from "../../src/answers/table.ts";
 import { lookup, replyFrom } from "../../src/dns/lookup.ts";
 import { createZone } from "../../src/dns/map-zone.ts";
-import { encodeReply, replyLimit, type Reply } from "../../src/dns/message.ts";
+import { encodeReply } from "../../src/dns/encode.ts";
+import { replyLimit, type Records } from "../../src/dns/message.ts";
 import { parseName, type Name } from "../../src/dns/name.ts";
 import { readQuestion } from "../../src/dns/question.ts";
 import { RRTypes, type RRType } from "../../src/dns/records.ts";
@@ -221,14 +222,14 @@ function fromTable(reader: TableReader, packet: Uint8Array): string {
   return Buffer.from(io.out.subarray(io.outAt, io.outAt + hit.length)).toString("hex");
 }
 
-function fromChain(reply: Reply, options: Parameters<typeof queryOf>[0]): string {
+function fromChain(reply: Records, options: Parameters<typeof queryOf>[0]): string {
   const asked = queryOf(options);
   const out = new Uint8Array(4096);
   const maxBytes = replyLimit("udp", asked.edns?.udpSize ?? 0, 4096);
   return Buffer.from(out.subarray(0, encodeReply(out, asked, reply, { maxBytes, udpSize: 4096 }))).toString("hex");
 }
 
-function replyTo(name: string, type: number): Reply {
+function replyTo(name: string, type: number): Records {
   const reply = replyFrom(lookup(ZONE, parseName(name), type), "");
   if (reply === undefined) throw new Error("no reply");
   return reply;

@@ -3,7 +3,6 @@ import { decodeMessage, type DecodedMessage } from "../../src/dns/decode.ts";
 import {
   EdeCodes,
   emptyReply,
-  encodeReply,
   Flags,
   MAX_MESSAGE_BYTES,
   questionEnd,
@@ -12,6 +11,7 @@ import {
   type Query,
   type Reply,
 } from "../../src/dns/message.ts";
+import { encodeReply } from "../../src/dns/encode.ts";
 import { parseName } from "../../src/dns/name.ts";
 import { RRTypes, type RecordSet } from "../../src/dns/records.ts";
 import { formatRecord, parseRecordSets } from "../../src/dns/text.ts";

@@ -4,7 +4,7 @@
 import { expect } from "chai";
 
 import { parseCorefile } from "../../src/config/corefile.ts";
-import { emptyReply, Rcodes, type Client, type Edns, type Query, type Reply } from "../../src/dns/message.ts";
+import { emptyReply, Rcodes, type Client, type Edns, type Query, type Records } from "../../src/dns/message.ts";
 import { nameToWire, parseName, ROOT, type Name } from "../../src/dns/name.ts";
 import { RRTypes, type RRType } from "../../src/dns/records.ts";
 import { parseRecordSets } from "../../src/dns/text.ts";
@@ -160,7 +160,7 @@ export function sent(overrides: Partial<Sent> = {}): Sent {
 }
 
 /** A reply whose answer section is `records` in zone file form. */
-export function replyWith(records: string, overrides: Partial<Reply> = {}): Reply {
+export function replyWith(records: string, overrides: Partial<Records> = {}): Records {
   return { ...emptyReply(Rcodes.NOERROR, "test"), authoritative: true, answer: parseRecordSets(records), ...overrides };
 }
 

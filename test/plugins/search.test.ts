@@ -1,9 +1,10 @@
 // Short names, asked of `search` with a `kubernetes` beside it.
 
 import { expect } from "chai";
-import { DROP, emptyReply, type Reply } from "../../src/dns/message.ts";
+import { DROP, emptyReply, type Records } from "../../src/dns/message.ts";
 import { formatName } from "../../src/dns/name.ts";
 import { RRTypes } from "../../src/dns/records.ts";
+import { recordsOf } from "../../src/dns/wire.ts";
 import { typeOf } from "../../src/dns/text.ts";
 import kubernetes from "../../src/plugins/kubernetes/kubernetes.ts";
 import search from "../../src/plugins/search/search.ts";
@@ -21,13 +22,13 @@ const OBJECTS = [
   service({ name: "gone", headless: true }),
   service({ name: "in", type: "ExternalName", externalName: "raw.default.svc.cluster.local" }),
 ];
-const foreign: Reply = emptyReply(5, "next");
+const foreign: Records = emptyReply(5, "next");
 
 interface Short {
   readonly instance: Instance;
   readonly host: FakeHost;
   readonly registry: WritableRegistry;
-  ask(question: string): Reply;
+  ask(question: string): Records;
 }
 
 async function short(block: string, registry = createRegistry({ now: () => SERIAL * 1000 }), reasons = "nearest"): Promise<Short> {
@@ -35,11 +36,11 @@ async function short(block: string, registry = createRegistry({ now: () => SERIA
   const host = fakeHost("search", { registry: () => registry });
   const instance = await setUp(search, block, host); // before kubernetes, as in the order of execution
   host.siblings["kubernetes"] = await setUp(kubernetes, `kubernetes in-addr.arpa cluster.local {\nreasons ${reasons}\n}`, host);
-  const ask = (question: string): Reply => {
+  const ask = (question: string): Records => {
     const [name = "", type = "A"] = question.split(" ");
     const answer = instance.handle?.(query(name, { type: typeOf(type) ?? 0 }), () => foreign);
     if (answer === undefined || answer === DROP || answer instanceof Promise) throw new Error("no reply");
-    return answer;
+    return recordsOf(answer);
   };
   return { instance, host, registry, ask };
 }
@@ -240,7 +241,7 @@ describe("search: short names that nobody takes", () => {
       const reply = instance.handle?.(query(name, { type: typeOf(type) ?? 0, edns }), () => ({ ...emptyReply(5, ""), unhandled: true }));
       if (reply === undefined || reply === DROP || reply instanceof Promise) throw new Error("no reply");
       expect([reply.rcode, reply.ede?.text]).to.deep.equal([rcode, ede]);
-      expect(reply.authority.map(({ owner, type: found }) => [formatName(owner), found])).to.deep.equal(
+      expect(recordsOf(reply).authority.map(({ owner, type: found }) => [formatName(owner), found])).to.deep.equal(
         rcode === 3 ? [[".", RRTypes.SOA]] : [],
       );
     });
@@ -285,7 +286,7 @@ describe("search: names above short names (RFC 8020)", () => {
     { ask: "nosuch.cluster.local. A", gives: "next" },
     { ask: "svc.svc. A", gives: "next" },
   ];
-  const denials: readonly Reply[] = [
+  const denials: readonly Records[] = [
     { ...emptyReply(5, ""), unhandled: true },
     { ...emptyReply(3, "kubernetes"), authoritative: true },
   ];

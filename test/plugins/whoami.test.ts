@@ -1,6 +1,6 @@
 import { expect } from "chai";
 
-import type { Client, Reply } from "../../src/dns/message.ts";
+import type { Client, Records } from "../../src/dns/message.ts";
 import { ROOT, type Name } from "../../src/dns/name.ts";
 import { formatRecord } from "../../src/dns/text.ts";
 import whoami from "../../src/plugins/whoami/whoami.ts";
@@ -20,7 +20,7 @@ describe("plugins/whoami", () => {
   for (const { name, client = {}, gives } of cases) {
     it(`answers ${JSON.stringify(name)} by ${client.transport ?? "udp"} with ${gives.join(", ")} in the additional section`, async () => {
       const { handle } = await setUp(whoami, "whoami", fakeHost("whoami"));
-      const reply = (await handle?.(query(name, { client }), nextGives(undefined))) as Reply;
+      const reply = (await handle?.(query(name, { client }), nextGives(undefined))) as Records;
       expect(reply.additional.flatMap((rrset) => rrset.rdata.map((rdata) => formatRecord(rrset, rdata)))).to.deep.equal(gives);
       expect(reply).to.include({ rcode: 0, authoritative: true, by: "whoami" });
       expect(reply.answer).to.deep.equal([]);
@@ -29,7 +29,7 @@ describe("plugins/whoami", () => {
 
   it("leaves the SRV record out where its name would be too long", async () => {
     const { handle } = await setUp(whoami, "whoami", fakeHost("whoami"));
-    const reply = (await handle?.(query(long), nextGives(undefined))) as Reply;
+    const reply = (await handle?.(query(long), nextGives(undefined))) as Records;
     expect(reply.additional).to.have.length(1);
   });
 });

@@ -2,7 +2,8 @@ import { decode as decodeWithDnsPacket, type Answer } from "dns-packet";
 import { expect } from "chai";
 import fc from "fast-check";
 import { decodeMessage, type DecodedMessage, type DecodedRecord } from "../../src/dns/decode.ts";
-import { encodeReply, Flags, MAX_MESSAGE_BYTES, type Query, type Reply } from "../../src/dns/message.ts";
+import { encodeReply } from "../../src/dns/encode.ts";
+import { Flags, MAX_MESSAGE_BYTES, type Query, type Records } from "../../src/dns/message.ts";
 import { formatName, nameToWire } from "../../src/dns/name.ts";
 import { RRTypes, type RecordSet } from "../../src/dns/records.ts";
 import { formatRecord, rdataToText } from "../../src/dns/text.ts";
@@ -14,7 +15,7 @@ const edns = fc.option(fc.record({ udpSize: fc.nat({ max: 65_535 }), dnssecOk: f
 const anyQuery = fc
   .record({ name: fc.oneof(plainName, anyName).map(nameToWire), id: fc.nat({ max: 65_535 }), flags: fc.nat({ max: 0x07ff }), edns })
   .map((options) => queryOf(options));
-const anyReply: fc.Arbitrary<Reply> = fc.record({
+const anyReply: fc.Arbitrary<Records> = fc.record({
   rcode: fc.nat({ max: 15 }),
   authoritative: fc.boolean(),
   by: fc.constant("test"),
@@ -24,7 +25,7 @@ const anyReply: fc.Arbitrary<Reply> = fc.record({
   ede: fc.record({ code: fc.nat({ max: 30 }), text: fc.string({ maxLength: 60 }) }),
 });
 
-function encode(query: Query, reply: Reply, maxBytes: number): Buffer {
+function encode(query: Query, reply: Records, maxBytes: number): Buffer {
   const out = new Uint8Array(MAX_MESSAGE_BYTES);
   return Buffer.from(out.subarray(0, encodeReply(out, query, reply, { maxBytes, udpSize: 1232 })));
 }

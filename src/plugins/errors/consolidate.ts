@@ -1,12 +1,13 @@
 // Counts errors that look alike and tells their number once a period. Called by errors.ts for every failed query.
 
 import { formatGoDuration } from "../../config/arguments.ts";
+import type { GoRegexp } from "../../config/go-regexp.ts";
 import type { Log } from "../../log.ts";
 
 /** What to count together, and how to tell. */
 export interface Pattern {
   readonly periodMs: number;
-  readonly regexp: RegExp;
+  readonly regexp: Pick<GoRegexp, "test">;
   /** The expression as written. */
   readonly source: string;
   readonly level: "warning" | "error" | "info" | "debug";

@@ -1,17 +1,14 @@
 // errors — logs why queries failed, one line each; `consolidate` turns floods of one error into one line a period.
 
-import { goDuration, oneOf, type ArgType } from "../../config/arguments.ts";
+import { goDuration, oneOf } from "../../config/arguments.ts";
 import { directive, each, none, once, readArgument, type Options, type Property, type Shape } from "../../config/directive.ts";
+import { goRegexp } from "../../config/go-regexp.ts";
 import { formatName } from "../../dns/name.ts";
 import { typeName } from "../../dns/text.ts";
 import { definePlugin, type Plugin } from "../../plugin.ts";
 import { createConsolidator, type Pattern } from "./consolidate.ts";
 
 type ErrorsOptions = Options<true, { readonly stacktrace: Property<true | undefined>; readonly consolidate: Property<readonly Pattern[]> }>;
-
-const MAX_PATTERN_CHARS = 10_000; // as CoreDNS
-/** Hostile patterns take time that grows with the text: no error needs more to be recognised. */
-const MAX_MATCHED_CHARS = 512;
 
 const plugin: Plugin<ErrorsOptions> = definePlugin({
   name: "errors",
@@ -21,7 +18,7 @@ const plugin: Plugin<ErrorsOptions> = definePlugin({
     return {
       observeError({ qname, qtype }, { rcode, error = "" }) {
         const line = `${rcode} ${formatName(qname)} ${typeName(qtype)}: ${error}`;
-        if (!consolidator.takes(error.slice(0, MAX_MATCHED_CHARS), line)) log.error(line);
+        if (!consolidator.takes(error, line)) log.error(line);
       },
       stop: () => consolidator.stop(),
     };
@@ -33,6 +30,7 @@ export default plugin;
 function consolidation(): Shape<Pattern> {
   const usage = "DURATION REGEXP [warning|error|info|debug] [show_first]";
   const duration = goDuration("DURATION", { minMs: 1 });
+  const pattern = goRegexp("REGEXP");
   const levels = oneOf("warning", "error", "info", "debug", "show_first");
   return {
     usage,
@@ -43,7 +41,7 @@ function consolidation(): Shape<Pattern> {
         return undefined;
       }
       const periodMs = readArgument(duration, periodToken, report);
-      const regexp = readArgument(REGEXP, regexpToken, report);
+      const regexp = readArgument(pattern, regexpToken, report);
       let level: Pattern["level"] = "error";
       let showFirst = false;
       for (const [index, token] of words.entries()) {
@@ -57,17 +55,3 @@ function consolidation(): Shape<Pattern> {
     },
   };
 }
-
-const REGEXP: ArgType<RegExp> = {
-  usage: "REGEXP",
-  parse(text) {
-    if (text.length > MAX_PATTERN_CHARS) return { problem: `must be at most ${MAX_PATTERN_CHARS} characters, found ${text.length}` };
-    // Go writes flags in front of the pattern, JavaScript behind it.
-    const [head = "", flags = ""] = /^\(\?([ims]+)\)/.exec(text) ?? [];
-    try {
-      return new RegExp(text.slice(head.length), [...new Set(flags)].join(""));
-    } catch (error) {
-      return { problem: `must be a regular expression: ${error instanceof Error ? error.message : String(error)}` };
-    }
-  },
-};

@@ -5,8 +5,10 @@ import { randomInt } from "node:crypto";
 
 import { oneOf } from "../../config/arguments.ts";
 import { directive, notYet, optional, type Options, type Property, type Shape } from "../../config/directive.ts";
-import { DROP } from "../../dns/message.ts";
+import { findRun, rotateRun } from "../../dns/body.ts";
+import { DROP, isWire, questionEnd, uint16, type Records, type Wire } from "../../dns/message.ts";
 import { RRTypes, type Rdata, type RecordSet, type RRType } from "../../dns/records.ts";
+import { recordsOf } from "../../dns/wire.ts";
 import { definePlugin, type Answer, type Plugin } from "../../plugin.ts";
 
 const ROTATED: ReadonlySet<RRType> = new Set([RRTypes.A, RRTypes.AAAA, RRTypes.MX]);
@@ -49,19 +51,40 @@ function policy(): Shape<"round_robin"> {
 export function createRotation(start: number): (answer: Answer) => Answer {
   const turns = new Map<RRType, number>();
   return (answer) => {
-    if (answer === DROP || answer.answer.length === 0) return answer;
+    if (answer === DROP) return answer;
+    return isWire(answer) ? turnWire(answer) : turnRecords(answer);
+  };
+
+  function turnRecords(answer: Records): Records {
+    if (answer.answer.length === 0) return answer;
     const cnames: RecordSet[] = [];
     const others: RecordSet[] = [];
     for (const rrset of answer.answer) (rrset.type === RRTypes.CNAME ? cnames : others).push(turn(rrset));
     return { ...answer, answer: [...cnames, ...others] };
-  };
+  }
+
+  // Another server's message stays as it is, but for the places of the records asked for.
+  function turnWire(answer: Wire): Answer {
+    const { message } = answer;
+    const start = questionEnd(message);
+    const type = uint16(message, start - 4);
+    const count = uint16(message, 6);
+    if (count < 2 || !ROTATED.has(type)) return answer;
+    const run = findRun(message, start, message.length, count, type);
+    if (run === undefined) return turnRecords(recordsOf(answer));
+    return run.count < 2 ? answer : { ...answer, message: rotateRun(message, run, nextTurn(type)) };
+  }
 
   function turn(rrset: RecordSet): RecordSet {
     const { type, rdata } = rrset;
     if (rdata.length < 2 || !ROTATED.has(type)) return rrset;
+    return { ...rrset, rdata: rotated(rdata, nextTurn(type) % rdata.length) };
+  }
+
+  function nextTurn(type: RRType): number {
     const by = turns.get(type) ?? start;
     turns.set(type, by + 1);
-    return { ...rrset, rdata: rotated(rdata, by % rdata.length) };
+    return by;
   }
 }
 

@@ -6,6 +6,7 @@ import { directive, once, one, rest, type Options, type Property } from "../../c
 import { chase, lookup, replyFrom, withStaleness } from "../../dns/lookup.ts";
 import { DROP, emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
 import { isWithin, ROOT, type Name } from "../../dns/name.ts";
+import { recordsOf } from "../../dns/wire.ts";
 import { isClusterZone, type Zone } from "../../dns/zone.ts";
 import { definePlugin, type Answer, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import type { Position } from "../../errors.ts";
@@ -101,7 +102,8 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
     for (const full of zone.fullNames(query.qname)) {
       const reply = handle({ ...query, qname: full }, () => UNHANDLED);
       if (reply === DROP || reply instanceof Promise || reply.rcode !== Rcodes.NXDOMAIN) continue;
-      return { ...reply, by: NAME, authority: reply.authority.map((rrset) => ({ ...rrset, owner: ROOT })) };
+      const { authority } = recordsOf(reply);
+      return { ...recordsOf(reply), by: NAME, authority: authority.map((rrset) => ({ ...rrset, owner: ROOT })) };
     }
     return undefined;
   }

@@ -1,7 +1,8 @@
 // The cluster of the DNS specification's tests, and questions asked of a set-up `kubernetes` plugin in text: what
 // comes back is one line a record, with the rcode in front and the section where it is not the answer.
 
-import { DROP, type Reply } from "../../../src/dns/message.ts";
+import { DROP, type Records, type Reply } from "../../../src/dns/message.ts";
+import { recordsOf } from "../../../src/dns/wire.ts";
 import { formatRecord, rcodeName, typeOf } from "../../../src/dns/text.ts";
 import type { Answer, Host, Instance, Next } from "../../../src/plugin.ts";
 import type { Change, EndpointSlice, RegistryObject, Service } from "../../../src/registry/objects.ts";
@@ -82,7 +83,7 @@ export interface Asking {
   readonly instance: Instance;
   /** `NAME TYPE` → the reply as text. */
   ask(question: string): Promise<string[]>;
-  reply(question: string): Promise<Reply>;
+  reply(question: string): Promise<Records>;
 }
 
 /** What the end of the chain says. */
@@ -105,17 +106,18 @@ export async function serving(
   registry.apply(...upserts(...objects));
   const host = fakeHost("kubernetes", { registry: () => registry, ...overrides });
   const instance = await setUp(kubernetes, block, host);
-  const reply = async (question: string): Promise<Reply> => {
+  const reply = async (question: string): Promise<Records> => {
     const [name = "", type = "A"] = question.split(" ");
     const answer: Answer | undefined = await instance.handle?.(query(name, { type: typeOf(type) ?? 1, edns: {} }), next);
     if (answer === undefined || answer === DROP) throw new Error("no reply");
-    return answer;
+    return recordsOf(answer);
   };
   return { registry, host, instance, reply, ask: async (question) => formatReply(await reply(question)) };
 }
 
 /** The rcode if it is not NOERROR, then the records; authority and additional marked. */
-export function formatReply(reply: Reply): string[] {
+export function formatReply(given: Reply): string[] {
+  const reply = recordsOf(given);
   const lines = reply.rcode === 0 ? [] : [rcodeName(reply.rcode)];
   for (const [section, rrsets] of [
     ["", reply.answer],

@@ -1,8 +1,9 @@
-// What the table's readers do with the records of few answers: cut one to what fits a client's UDP limit, as encodeReply()
+// What is done to the records of a message that is made already: cut one to what fits a client's UDP limit, as encodeReply()
 // in dns/message.ts does (RFC 2181 §9), and count down the TTLs of one that was remembered. Records of a rotated run have
 // one length, so where they end does not depend on the turn.
 
-import { putUint32, uint16 } from "../dns/message.ts";
+import { COMPRESSIBLE, putUint32, uint16, type NameLayout } from "./message.ts";
+import type { RRType } from "./records.ts";
 
 /** What is left of a body. */
 export interface Cut {
@@ -17,6 +18,7 @@ export interface Cut {
 
 const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
 const POINTER_BITS = 0xc0;
+const MAX_POINTER = 0x3fff;
 
 /**
  * @param start offset in `bytes` of the body that the table made for a question of its name.
@@ -95,5 +97,63 @@ export function countDown(bytes: Uint8Array, start: number, records: number, sec
     const ttl = uint16(bytes, fixed + 4) * 0x1_0000 + uint16(bytes, fixed + 6);
     putUint32(bytes, fixed + 4, Math.max(0, ttl - seconds));
     at = fixed + RR_FIXED_BYTES + uint16(bytes, fixed + 8);
+  }
+}
+
+/** Records of one type that stand side by side: where in the message, how many, and the bytes of each. */
+export interface Run {
+  readonly at: number;
+  readonly count: number;
+  readonly size: number;
+}
+export const NO_RUN: Run = { at: 0, count: 0, size: 0 };
+const NO_NAMES: NameLayout = { skip: 0, names: 0 };
+
+/**
+ * Where the records of `type` stand in the answer section; undefined if they can't change places: they are not of one
+ * length side by side, or a name is compressed with one in them.
+ */
+export function findRun(message: Uint8Array, start: number, end: number, answerCount: number, type: RRType): Run | undefined {
+  let at = start;
+  let run = NO_RUN;
+  const pointers: number[] = [];
+  for (let index = 0; at < end; index++) {
+    const fixed = skipName(message, at, pointers);
+    const next = fixed + RR_FIXED_BYTES + uint16(message, fixed + 8);
+    const { skip, names } = COMPRESSIBLE.get(uint16(message, fixed)) ?? NO_NAMES;
+    for (let left = names, name = fixed + RR_FIXED_BYTES + skip; left > 0; left--) name = skipName(message, name, pointers);
+    if (index < answerCount && uint16(message, fixed) === type) {
+      if (run.count === 0) run = { at, count: 1, size: next - at };
+      else if (next - at === run.size && at === run.at + run.count * run.size) run = { ...run, count: run.count + 1 };
+      else return undefined;
+    }
+    at = next;
+  }
+  const last = run.at + run.count * run.size;
+  const isPointedTo = pointers.map((pointer) => uint16(message, pointer) & MAX_POINTER).some((target) => target >= run.at && target < last);
+  return isPointedTo ? undefined : run;
+}
+
+/** The message with the records of `run` turned left by `by` places. */
+export function rotateRun(message: Uint8Array, { at, count, size }: Run, by: number): Uint8Array {
+  const turned = message.slice();
+  const split = at + (by % count) * size;
+  const end = at + count * size;
+  turned.set(message.subarray(split, end), at);
+  turned.set(message.subarray(at, split), at + end - split);
+  return turned;
+}
+
+/** The offset behind a name in a sound message; where it ends in a pointer, the pointer's offset is added to `pointers`. */
+export function skipName(bytes: Uint8Array, start: number, pointers: number[]): number {
+  let at = start;
+  for (;;) {
+    const length = bytes[at] ?? 0;
+    if (length >= POINTER_BITS) {
+      pointers.push(at);
+      return at + 2;
+    }
+    if (length === 0) return at + 1;
+    at += 1 + length;
   }
 }

@@ -1,0 +1,157 @@
+// Another server's messages as replies: read once when they come in (plugins/forward), then told on as they are. Who has
+// to look at their records decodes them with recordsOf(). Pure.
+
+import { decodeMessage, type DecodedRecord } from "./decode.ts";
+import {
+  emptyReply,
+  Flags,
+  HEADER_BYTES,
+  isWire,
+  OPTION_EDE,
+  putUint16,
+  questionEnd,
+  Rcodes,
+  uint16,
+  type Ede,
+  type Query,
+  type Records,
+  type Reply,
+  type Wire,
+} from "./message.ts";
+import { RRClasses, RRTypes, type Rdata, type RecordSet } from "./records.ts";
+
+const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
+const POINTER_BITS = 0xc0;
+const MAX_LABEL_BYTES = 63;
+/** An extended error's text as we tell it, so that no reply grows by more (message.ts). */
+const MAX_EDE_TEXT_BYTES = 64;
+
+/**
+ * The reply in a server's packet; undefined where the packet is not sound: records that do not add up, names that point
+ * out of it. What the question must be is the caller's to check; here it is only one, and without pointers. The packet is copied.
+ * @param by the plugin that asked.
+ */
+export function readAnswer(packet: Uint8Array, by: string): Wire | undefined {
+  if (packet.length < HEADER_BYTES + 5 || uint16(packet, 4) !== 1) return undefined;
+  const flags = uint16(packet, 2);
+  if ((flags & Flags.QR) === 0) return undefined;
+  const questionAt = questionEnd(packet);
+  if (questionAt > packet.length) return undefined;
+  const plain = uint16(packet, 6) + uint16(packet, 8);
+  let at = questionAt;
+  for (let left = plain; left > 0; left--) {
+    at = skipRecord(packet, at);
+    if (at < 0) return undefined;
+  }
+  let end = at;
+  let additional = 0;
+  let opt = -1;
+  for (let left = uint16(packet, 10); left > 0; left--) {
+    const next = skipRecord(packet, at);
+    if (next < 0) return undefined;
+    const type = uint16(packet, skipName(packet, at));
+    if (type === RRTypes.OPT && opt < 0) opt = at;
+    // What stands behind an OPT or TSIG record is more of them; other records there could point into what is taken out.
+    if (opt < 0 && type !== RRTypes.TSIG && end === at) {
+      end = next;
+      additional++;
+    }
+    at = next;
+  }
+  const message = packet.slice(0, end);
+  putUint16(message, 10, additional);
+  const extended = opt < 0 ? 0 : (packet[opt + 5] as number) << 4;
+  const ede = opt < 0 ? undefined : readEde(packet, opt + 1 + RR_FIXED_BYTES, uint16(packet, opt + 9));
+  return {
+    rcode: extended | (flags & 0x0f),
+    authoritative: (flags & Flags.AA) !== 0,
+    recursionAvailable: true,
+    authenticated: (flags & Flags.AD) !== 0,
+    by,
+    message,
+    ...(ede !== undefined && { ede }),
+  };
+}
+
+/** Whether the message's question is the client's, but for the case of letters: then its records can be copied. */
+export function answersQuestion({ message }: Wire, { wire }: Query): boolean {
+  const end = questionEnd(wire);
+  if (questionEnd(message) !== end) return false;
+  for (let at = HEADER_BYTES; at < end; at++) {
+    const byte = message[at] as number;
+    const other = wire[at] as number;
+    if (byte === other) continue;
+    const letter = byte | CASE_BIT;
+    if (at >= end - TYPE_AND_CLASS_BYTES || letter !== (other | CASE_BIT) || letter < 0x61 || letter > 0x7a) return false;
+  }
+  return true;
+}
+
+const TYPE_AND_CLASS_BYTES = 4;
+
+const CASE_BIT = 0x20;
+
+/** The reply as records, for whoever looks at them or changes them. One whose records can't be read becomes SERVFAIL. */
+export function recordsOf(reply: Reply): Records {
+  if (!isWire(reply)) return reply;
+  const { message, ...head } = reply;
+  const decoded = decodeMessage(message);
+  if (decoded === undefined) return { ...emptyReply(Rcodes.SERVFAIL, reply.by), error: `plugin/${reply.by}: an answer can't be read` };
+  return { ...head, answer: setsOf(decoded.answer), authority: setsOf(decoded.authority), additional: setsOf(decoded.additional) };
+}
+
+/** Records in the answer section. */
+export function answerCountOf(reply: Reply): number {
+  return isWire(reply) ? uint16(reply.message, 6) : reply.answer.length;
+}
+
+// Records of one owner and type that stand side by side. A set's TTL is its least (RFC 2181 §5.2).
+function setsOf(records: readonly DecodedRecord[]): RecordSet[] {
+  const sets: (Omit<RecordSet, "ttl"> & { ttl: number; readonly rdata: Rdata[] })[] = [];
+  for (const { owner, type, rrclass, ttl, rdata } of records) {
+    const last = sets.at(-1);
+    if (last !== undefined && last.owner === owner && last.type === type && (last.rrclass ?? RRClasses.IN) === rrclass) {
+      last.rdata.push(rdata);
+      last.ttl = Math.min(last.ttl, ttl);
+    } else sets.push({ owner, type, ttl, rdata: [rdata], ...(rrclass === RRClasses.IN ? {} : { rrclass }) });
+  }
+  return sets;
+}
+
+// The first extended error among the options (RFC 8914 §2), its text cut to what we tell.
+function readEde(packet: Uint8Array, start: number, length: number): Ede | undefined {
+  const end = start + length;
+  for (let at = start; at + 4 <= end;) {
+    const size = uint16(packet, at + 2);
+    if (uint16(packet, at) === OPTION_EDE && size >= 2 && at + 4 + size <= end) {
+      const text = packet.subarray(at + 6, Math.min(at + 4 + size, at + 6 + MAX_EDE_TEXT_BYTES));
+      return { code: uint16(packet, at + 4), text: new TextDecoder().decode(text, { stream: true }) };
+    }
+    at += 4 + size;
+  }
+  return undefined;
+}
+
+function skipRecord(packet: Uint8Array, start: number): number {
+  const at = skipName(packet, start);
+  if (at < 0 || at + RR_FIXED_BYTES > packet.length) return -1;
+  const next = at + RR_FIXED_BYTES + uint16(packet, at + 8);
+  return next <= packet.length ? next : -1;
+}
+
+// The offset behind a name, or -1. Where its pointer leads is looked at only if it could lead forwards.
+function skipName(packet: Uint8Array, start: number): number {
+  let at = start;
+  while (at < packet.length) {
+    const length = packet[at] as number;
+    if (length === 0) return at + 1;
+    if (length >= POINTER_BITS) {
+      if (at + 2 > packet.length) return -1;
+      const target = uint16(packet, at) & 0x3fff;
+      return target >= HEADER_BYTES && target < start ? at + 2 : -1;
+    }
+    if (length > MAX_LABEL_BYTES) return -1;
+    at += 1 + length;
+  }
+  return -1;
+}
