@@ -4,6 +4,7 @@
 import type { Plugin } from "../plugin.ts";
 import bind from "./bind/bind.ts";
 import bufsize from "./bufsize/bufsize.ts";
+import chaos from "./chaos/chaos.ts";
 import debug from "./debug/debug.ts";
 import errors from "./errors/errors.ts";
 import health from "./health/health.ts";
@@ -28,6 +29,7 @@ const inOrder = [
   prometheus,
   errors,
   log,
+  chaos,
   loadbalance,
   search,
   kubernetes,
