@@ -3,17 +3,15 @@
 
 import { createCompiler, type Compiler } from "./answers/compile.ts";
 import { TableWriter } from "./answers/table.ts";
-import { composeChain } from "./chain.ts";
-import { DEFAULT_UDP_BYTES } from "./dns/message.ts";
+import { DEFAULT_UDP_BYTES, type Query } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
 import { createErrorLimiter } from "./error-limit.ts";
 import type { Position } from "./errors.ts";
 import type { SharedFront } from "./front.ts";
-import { formatAddress } from "./listeners/bind.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
 import type { Log } from "./log.ts";
 import type { Metrics, ServerMetrics } from "./metrics.ts";
-import { createResponder, type Block, type Responder } from "./respond.ts";
+import { createResponder, type Block, type EndingResponder } from "./respond.ts";
 import type { ReadyBlock, Setup } from "./setup.ts";
 import { createTraffic, type BlockLabels } from "./traffic.ts";
 
@@ -22,7 +20,7 @@ export interface Group {
   readonly addresses: readonly ListenAddress[];
   /** What asks for them first. */
   readonly at: Position;
-  readonly responder: Responder;
+  readonly responder: EndingResponder;
   readonly compiler: Compiler;
   readonly table: TableWriter;
   /** What one more thread needs to answer hits by itself. */
@@ -54,7 +52,7 @@ export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEna
       owners,
       plugins,
       refusedTraffic: blocks.some((block) => block.traffic)
-        ? createTraffic(metrics, { server: serverLabel(blocks[0] as ReadyBlock), zone: "dropped", view: "" }, plugins)
+        ? createTraffic(metrics, { server: (blocks[0] as ReadyBlock).labels.server, zone: "dropped", view: "" }, plugins)
         : undefined,
       errorLimiter,
       log,
@@ -88,17 +86,23 @@ interface ServedBlock {
 
 // A server block as the responder sees it: one for each of its zones, for the metrics' labels.
 function serveBlock(ready: ReadyBlock, metrics: Metrics, plugins: readonly string[]): ServedBlock[] {
-  const { instances } = ready;
-  const chain = composeChain(instances);
+  const { instances, chain } = ready;
   const observers = instances.flatMap(({ instance }) => (instance.observe === undefined ? [] : [instance.observe.bind(instance)]));
   const errorObservers = instances.flatMap(({ instance }) =>
     instance.observeError === undefined ? [] : [instance.observeError.bind(instance)],
   );
   const udpSize = instances.find(({ instance }) => instance.udpSizeBytes !== undefined)?.instance.udpSizeBytes ?? DEFAULT_UDP_BYTES;
+  const takesClasses = new Set(instances.flatMap(({ instance }) => instance.takesClasses ?? []));
+  const filters = instances.flatMap(({ instance }) => (instance.filter === undefined ? [] : [instance.filter.bind(instance)]));
+  const filter = filters.length === 0 ? undefined : (query: Query) => filters.every((passes) => passes(query));
   return ready.plan.keys.map(({ zone }) => {
-    const labels = { server: serverLabel(ready), zone: formatName(zone), view: "" };
+    const labels = { ...ready.labels, zone: formatName(zone) };
     const traffic = ready.traffic ? createTraffic(metrics, labels, plugins) : undefined;
-    return { labels, instances, block: { zone, chain: chain.ask, blame: chain.blame, udpSize, traffic, observers, errorObservers } };
+    return {
+      labels,
+      instances,
+      block: { zone, filter, takesClasses, chain: chain.ask, blame: chain.blame, udpSize, traffic, observers, errorObservers },
+    };
   });
 }
 
@@ -120,10 +124,4 @@ function groupByAddress(blocks: readonly ReadyBlock[]): { addresses: ListenAddre
     groups.set(key, group);
   }
   return [...groups.values()];
-}
-
-// `dns://:53`, as CoreDNS labels its servers.
-function serverLabel(block: ReadyBlock): string {
-  const { address, port } = block.listen[0] ?? { address: "", port: 0 };
-  return `dns://${formatAddress({ address, port })}`;
 }

@@ -4,6 +4,7 @@
 import { createGroups, type Group } from "./answering.ts";
 import { acceptFragments, isImportStrict, type AcceptedFragments } from "./config/fragments.ts";
 import { FindingsError, type Finding } from "./errors.ts";
+import { within } from "./listeners/bind.ts";
 import type { Log } from "./log.ts";
 import { createServerMetrics, type Metrics, type MetricsScope } from "./metrics.ts";
 import type { Configuration } from "./plugin.ts";
@@ -24,6 +25,9 @@ export interface GenerationOptions extends Omit<SetupOptions, "sources" | "confi
   /** `off` leaves the answer tables empty. */
   readonly table?: "on" | "off";
 }
+
+/** Answers that wait for other servers come within this time, or never: `forward` gives up after 5 s. */
+const PROMISED_MS = 6_000;
 
 /** What a fragment's text was refused for. */
 interface RefusedFragment {
@@ -120,6 +124,7 @@ async function createGeneration(options: GenerationOptions): Promise<Generation>
     },
     async end() {
       for (const { compiler } of groups) compiler.stop();
+      await within(settled(groups), PROMISED_MS);
       await release({ setup, lease, metrics }, log);
     },
   };
@@ -130,6 +135,10 @@ interface Attempt {
   readonly setup: Setup;
   readonly lease: Lease;
   readonly metrics: MetricsScope;
+}
+
+async function settled(groups: readonly Group[]): Promise<void> {
+  await Promise.all(groups.map(({ responder }) => responder.settled()));
 }
 
 // A plugin that fails to stop keeps none of the others from it.

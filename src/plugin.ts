@@ -2,9 +2,9 @@
 // parses the Corefile, its setup makes one Instance per server block. Everything it may touch is in its Host.
 
 import type { Syntax } from "./config/directive.ts";
-import type { DROP, Query, Rcode, Reply } from "./dns/message.ts";
+import type { DROP, Query, Rcode, Reply, Wire } from "./dns/message.ts";
 import type { Name } from "./dns/name.ts";
-import type { RRType } from "./dns/records.ts";
+import type { RRClass, RRType } from "./dns/records.ts";
 import type { Zone } from "./dns/zone.ts";
 import type { Finding, Position } from "./errors.ts";
 import type { HttpRoute } from "./http.ts";
@@ -50,8 +50,21 @@ export interface Instance {
   observeError?(query: Query, sent: Sent): void;
   /** Authoritative data that the answer table may serve. */
   readonly zones?: readonly Zone[];
-  /** A table hit may skip `handle`. Absent: opaque, the table serves nothing from here on down the chain. */
-  readonly transparent?: true;
+  /** A table hit may skip `handle`, except for what it touches. Absent: opaque, the table serves nothing from here on down the chain. */
+  readonly transparent?: true | Touches;
+  /** Whether the server block takes the query: of blocks with one zone, the first that does answers (`view`). */
+  filter?(query: Query): boolean;
+  /** The name of that choice, for metrics. */
+  readonly view?: string;
+  /** Classes beyond IN whose questions the chain is to get. */
+  readonly takesClasses?: readonly RRClass[];
+  /** What the TTLs of our own zones' answers at a name are held within, in `handle` and in the table alike (`cache`). */
+  ttlBounds?(name: Name): TtlBounds | undefined;
+  /**
+   * Called before start(), if all plugins in front of this one, and `cache`, are transparent: what is given to `memory` is told
+   * again without asking the chain.
+   */
+  remember?(memory: Memory): void;
   /** Answers of these types are rotated by the table, as `handle` does on the chain. */
   readonly rotates?: ReadonlySet<RRType>;
   /** Addresses to listen on instead of the wildcard. */
@@ -71,6 +84,46 @@ export interface Instance {
   start?(): MaybePromise<void>;
   /** When its configuration has ended; also when that was refused before start(). */
   stop?(): MaybePromise<void>;
+}
+
+/**
+ * The questions for which the answer table must ask the chain. They are worked out when the configuration is read, and may be
+ * too many, but never too few.
+ */
+export interface Touches {
+  /** All questions for these names. */
+  readonly names?: readonly Name[];
+  /** All questions for these names, and for those below them. */
+  readonly below?: readonly Name[];
+  /** These types, whatever the name. */
+  readonly types?: readonly RRType[];
+  /** Names that don't exist, if this is so of the nearest name above that does (their closest encloser, RFC 4592 §3.3.1). */
+  readonly missingBelow?: (encloser: Name) => boolean;
+}
+
+/** Seconds, both ends included. */
+export interface TtlRange {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Absent where nothing bounds them. `denial` is for the SOA in NODATA and NXDOMAIN. */
+export interface TtlBounds {
+  readonly success?: TtlRange;
+  readonly denial?: TtlRange;
+}
+
+/** Where foreign answers are kept that the listeners' threads may tell again: with a TTL that has counted down, RA and no AA. */
+export interface Memory {
+  /**
+   * Keeps the answer to a question of class IN without DO, CD and AD, in the place of one that was kept before. The caller bounds
+   * the number of names. Nothing happens where only the chain may answer the question.
+   */
+  keep(qname: Name, qtype: RRType, answer: Wire, times: { readonly storedAtMs: number; readonly deadlineMs: number }): void;
+  /** Forgets an answer; nothing happens if there is none. */
+  forget(qname: Name, qtype: RRType): void;
+  /** How often kept answers have been told. NODATA and NXDOMAIN are denials. */
+  hits(): { readonly success: number; readonly denial: number };
 }
 
 /**
@@ -138,6 +191,15 @@ export interface Host {
   readonly configuration: Configuration;
   /** A sibling in the same block, once all are set up. */
   instance(plugin: string): Instance | undefined;
+  /** The zones that the block's plugins publish, once all are set up. */
+  localZones(): readonly Zone[];
+  /** The block's labels in metrics, once all are set up: `dns://:53`, and "" without a view. */
+  labels(): { readonly server: string; readonly view: string };
+  /**
+   * Asks the block's whole chain anew, for a name that answering has led to. Who asks raises `hops`, and stops at 10. Not
+   * before start().
+   */
+  ask(query: Query): MaybePromise<Answer>;
   /** Serves HTTP at an address that plugins and blocks may share; open from start to the end of stop. */
   http(route: HttpRoute): void;
   /** Plugins of the whole server that are not ready, with their reasons; sorted by name. */

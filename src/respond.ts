@@ -20,6 +20,7 @@ import {
 import type { Name } from "./dns/name.ts";
 import { encodeReply } from "./dns/encode.ts";
 import { answerCountOf } from "./dns/wire.ts";
+import { RRClasses, type RRClass } from "./dns/records.ts";
 import { qnameOf, readQuestion, Verdicts, type Exchange } from "./dns/question.ts";
 import type { Log } from "./log.ts";
 import type { Counter } from "./metrics.ts";
@@ -41,10 +42,20 @@ export interface Responder {
   observed(io: Exchange, hit: Hit, durationMs: number): void;
 }
 
+/** The responder of a configuration, which ends when another has taken its place. */
+export interface EndingResponder extends Responder {
+  /** Resolves when no answer is promised that has not been made. */
+  settled(): Promise<void>;
+}
+
 /** A server block, ready to answer for one of its zones. */
 export interface Block {
   readonly zone: Name;
   readonly chain: Next;
+  /** Whether it takes the query: of blocks with one zone, the first that does answers. */
+  readonly filter?: ((query: Query) => boolean) | undefined;
+  /** Classes beyond IN whose questions its chain is to get. */
+  readonly takesClasses?: ReadonlySet<RRClass>;
   /** The name of the plugin that threw, if a plugin did. */
   blame(error: unknown): string;
   readonly udpSize: number;
@@ -70,10 +81,13 @@ export interface ResponderOptions {
   readonly now: () => number;
 }
 
-export function createResponder(options: ResponderOptions): Responder {
+export function createResponder(options: ResponderOptions): EndingResponder {
   const { blocks, owners, plugins, errorLimiter, log, now } = options;
-  const byZone = new Map<Name, Block>();
-  for (const block of blocks) if (!byZone.has(block.zone)) byZone.set(block.zone, block);
+  const byZone = new Map<Name, Block[]>();
+  for (const block of blocks) byZone.set(block.zone, [...(byZone.get(block.zone) ?? []), block]);
+  const takesOtherClasses = blocks.some(({ takesClasses }) => takesClasses !== undefined && takesClasses.size > 0);
+  let promised = 0;
+  const whenSettled: (() => void)[] = [];
   const front = createFront({
     table: options.table,
     blocks: blocks.map(({ traffic, observers }) => ({ cells: traffic?.cells, observed: observers.length > 0 })),
@@ -97,7 +111,7 @@ export function createResponder(options: ResponderOptions): Responder {
         case Verdicts.BADVERS:
           return errorLimiter.allows(io) ? refuse(io, Rcodes.BADVERS) : 0;
         case Verdicts.REFUSED:
-          return refuse(io, Rcodes.REFUSED);
+          return takesOtherClasses && io.qclass !== RRClasses.IN ? askChain(io) : refuse(io, Rcodes.REFUSED);
         case Verdicts.OK:
           return askChain(io);
         default:
@@ -108,6 +122,7 @@ export function createResponder(options: ResponderOptions): Responder {
       readQuestion(io);
       tellOfHit(io, hit, durationMs);
     },
+    settled: () => (promised === 0 ? Promise.resolve() : new Promise((resolve) => whenSettled.push(resolve))),
   };
 
   function tellOfHit(io: Exchange, hit: Hit, durationMs: number): void {
@@ -119,10 +134,9 @@ export function createResponder(options: ResponderOptions): Responder {
   }
 
   function askChain(io: Exchange): number | Promise<Uint8Array | undefined> {
-    const qname = qnameOf(io);
-    const block = route(byZone, qname, io.qtype);
-    if (block === undefined) return refuse(io, Rcodes.REFUSED);
     const query = toQuery(io);
+    const block = blockFor(query);
+    if (block === undefined) return refuse(io, Rcodes.REFUSED);
     const { receivedAtMs } = io;
     let answer: Answer | Promise<Answer>;
     try {
@@ -135,7 +149,20 @@ export function createResponder(options: ResponderOptions): Responder {
       const length = deliver(block, query, receivedAtMs, settled, scratch, 0);
       return length === 0 ? undefined : scratch.slice(0, length);
     };
-    return answer.then(send).catch((error: unknown) => send(panic(block, error)));
+    promised++;
+    return answer
+      .then(send)
+      .catch((error: unknown) => send(panic(block, error)))
+      .finally(() => {
+        if (--promised === 0) for (const resolve of whenSettled.splice(0)) resolve();
+      });
+  }
+
+  function blockFor(query: Query): Block | undefined {
+    const { qname, qtype, qclass } = query;
+    const takes = ({ filter }: Block): boolean => filter === undefined || filter(query);
+    const block = route(byZone, qname, qtype, (same) => same.some(takes))?.find(takes);
+    return qclass === RRClasses.IN || block?.takesClasses?.has(qclass) === true ? block : undefined;
   }
 
   function deliver(block: Block, query: Query, receivedAtMs: number, answer: Answer, out: Uint8Array, outAt: number): number {

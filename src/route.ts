@@ -7,12 +7,18 @@ import { RRTypes, type RRType } from "./dns/records.ts";
 /**
  * The block with the longest zone that holds `qname`; a DS question belongs to the parent's side of a zone cut
  * (RFC 4035 §3.1.4.1).
+ * @param accepts false: what stands at this zone is not meant, a zone above it may be.
  */
-export function route<T>(byZone: ReadonlyMap<Name, T>, qname: Name, qtype: RRType): T | undefined {
+export function route<T>(
+  byZone: ReadonlyMap<Name, T>,
+  qname: Name,
+  qtype: RRType,
+  accepts: (block: T) => boolean = () => true,
+): T | undefined {
   let first: T | undefined;
   for (let name = qname; ; name = parentOf(name)) {
     const block = byZone.get(name);
-    if (block !== undefined) {
+    if (block !== undefined && accepts(block)) {
       if (qtype !== RRTypes.DS || name !== qname) return block;
       first = block;
     }

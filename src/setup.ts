@@ -5,9 +5,11 @@ import { readBlocks, type PlannedBlock } from "./config/blocks.ts";
 import { diskFiles, parseCorefile, type Corefile } from "./config/corefile.ts";
 import type { ReplacedFragments } from "./config/imports.ts";
 import { checkOverlaps, portOf } from "./config/server-keys.ts";
-import type { NamedInstance } from "./chain.ts";
+import { composeChain, type Chain, type NamedInstance } from "./chain.ts";
 import { FindingsError, type Finding, type Position } from "./errors.ts";
 import type { AskedRoute } from "./http.ts";
+import type { Zone } from "./dns/zone.ts";
+import { formatAddress } from "./listeners/bind.ts";
 import type { ListenAddress } from "./listeners/listener.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -40,10 +42,13 @@ export interface SetupOptions {
 export interface ReadyBlock {
   readonly plan: PlannedBlock;
   readonly instances: readonly NamedInstance[];
+  readonly chain: Chain;
   /** Where it listens. */
   readonly listen: readonly ListenAddress[];
   /** What says so: `bind`, else the block. */
   readonly listenAt: Position;
+  /** In metrics: `dns://:53`, as CoreDNS labels its servers, and "" without a view. */
+  readonly labels: { readonly server: string; readonly view: string };
   /** `prometheus` asked for the counters of the hot path. */
   readonly traffic: boolean;
 }
@@ -102,6 +107,8 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
     const instances: NamedInstance[] = [];
     let traffic = false;
     let listenAt: Position | undefined;
+    let localZones: readonly Zone[] | undefined;
+    let ready: ReadyBlock;
     for (const { name, options: pluginOptions, at } of plan.directives) {
       const plugin = options.plugins.get(name);
       if (plugin === undefined) continue; // readBlocks() has said so
@@ -115,6 +122,9 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         registry: (source) => sources.of(name, source),
         configuration: options.configuration,
         instance: (sibling) => instances.find((other) => other.name === sibling)?.instance,
+        localZones: () => (localZones ??= instances.flatMap(({ instance: { zones = [] } }) => zones)),
+        labels: () => ready.labels,
+        ask: (query) => ready.chain.ask(query),
         http: (route) => void routes.push({ ...route, handle: (request) => route.handle(request), at }),
         notReady: () => notReady(blocks),
         standingStill: (overMs) => life.standingStill(overMs),
@@ -133,7 +143,11 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
       if (instance.listen !== undefined) listenAt ??= at;
       instances.push({ name, instance });
     }
-    return { plan, instances, listen: listenAddresses(plan, instances, options), listenAt: listenAt ?? plan, traffic };
+    const listen = listenAddresses(plan, instances, options);
+    const view = instances.find(({ instance }) => instance.view !== undefined)?.instance.view ?? "";
+    const labels = { server: serverLabel(listen), view };
+    ready = { plan, instances, chain: composeChain(instances), listen, listenAt: listenAt ?? plan, labels, traffic };
+    return ready;
   }
 }
 
@@ -175,6 +189,10 @@ function listenAddresses(
   const bound = instances.flatMap(({ instance }) => instance.listen ?? []);
   const ports = new Set(plan.keys.map((key) => portOf(key, options.port)));
   return (bound.length > 0 ? bound : [options.address]).flatMap((address) => [...ports].map((port) => ({ address, port })));
+}
+
+function serverLabel([first]: readonly ListenAddress[]): string {
+  return `dns://${formatAddress(first ?? { address: "", port: 0 })}`;
 }
 
 /** Every plugin that is not ready, by name, each once. */
