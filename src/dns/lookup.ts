@@ -55,8 +55,8 @@ export function lookupAt(zone: Zone, node: Node | undefined, qname: Name, qtype:
 }
 
 /**
- * Goes on from a lookup that ended in a CNAME for as long as the targets are in `zones`. A target elsewhere leaves
- * "cname"; a loop, or more than ten CNAMEs, are an answer that ends there.
+ * Goes on from a lookup that ended in a CNAME for as long as the targets are in `zones`. A target elsewhere, or one that only the
+ * chain may deny, leaves "cname"; a loop, or more than ten CNAMEs, are an answer that ends there.
  */
 export function chase(zones: readonly Zone[], first: Lookup, qtype: RRType): Lookup {
   let found = first;
@@ -66,10 +66,15 @@ export function chase(zones: readonly Zone[], first: Lookup, qtype: RRType): Loo
     if (zone === undefined) return found;
     if (hops === MAX_HOPS || answer.some((rrset) => rrset.owner === target)) return { kind: "answer", answer, additional: NONE };
     const next: Lookup = lookup(zone, target, qtype);
-    if (next.kind === "ask") return found;
+    if (next.kind === "ask" || (!zone.complete && isMissing(next))) return found;
     found = { ...next, answer: [...answer, ...next.answer] };
   }
   return found;
+}
+
+/** Nothing of the zone's is there. Where it is not complete the name may be somebody else's, whether or not all of it is known. */
+export function isMissing(found: Lookup): boolean {
+  return found.kind === "nxdomain" || (found.kind === "unknown" && !found.isThere);
 }
 
 /** The zone with the longest apex that the name is in. */

@@ -1,11 +1,12 @@
 // What `kubernetes` answers where the answer table leaves a question to the chain: the zones' own words, or that they are
 // not to be had yet. Made once for a server block by kubernetes.ts.
 
-import { chase, lookup, replyFrom, zoneOf, type Lookup } from "../../dns/lookup.ts";
+import { followAlias } from "../../chase.ts";
+import { chase, isMissing, lookup, replyFrom, zoneOf, type Lookup } from "../../dns/lookup.ts";
 import { DROP, emptyReply, Rcodes, type Query } from "../../dns/message.ts";
 import { isWithin, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
-import type { Answer, Handler } from "../../plugin.ts";
+import type { Answer, Handler, MaybePromise, Next } from "../../plugin.ts";
 import type { NearestNames } from "./nearest.ts";
 
 const NAME = "kubernetes";
@@ -15,34 +16,32 @@ export interface Serving {
   /** Names that go on down the chain where they don't exist here. */
   readonly fallthrough: readonly Name[];
   readonly nearest: NearestNames | undefined;
+  /** The server block's whole chain, for targets of ExternalNames. */
+  readonly ask: Next;
 }
 
-export function createHandler({ zones, fallthrough, nearest }: Serving): Handler {
+export function createHandler({ zones, fallthrough, nearest, ask }: Serving): Handler {
   return (query, next) => {
     const { qname, qtype } = query;
     const zone = zoneOf(zones, qname);
     if (zone === undefined) return next(query);
     const found = lookup(zone, qname, qtype);
-    const own = (): Answer => answerWith(query, zone, chase(zones, found, qtype));
+    const own = (): MaybePromise<Answer> => answerWith(query, zone, chase(zones, found, qtype));
     if (!isMissing(found) || !fallthrough.some((suffix) => isWithin(qname, suffix))) return own();
     const foreign = next(query);
-    const decide = (answer: Answer): Answer => (answer !== DROP && answer.unhandled === true ? own() : answer);
+    const decide = (answer: Answer): MaybePromise<Answer> => (answer !== DROP && answer.unhandled === true ? own() : answer);
     return foreign instanceof Promise ? foreign.then(decide) : decide(foreign);
   };
 
-  function answerWith(query: Query, zone: Zone, found: Lookup): Answer {
+  function answerWith(query: Query, zone: Zone, found: Lookup): MaybePromise<Answer> {
     const isExplained = nearest !== undefined && zone.namesNearest === true && query.edns !== undefined && zone.staleness === undefined;
     const told = isExplained && found.kind === "nxdomain" ? withNearest(found, query, nearest) : found;
-    return replyFrom(told, NAME, zone) ?? emptyReply(Rcodes.SERVFAIL, NAME);
+    const reply = replyFrom(told, NAME, zone) ?? emptyReply(Rcodes.SERVFAIL, NAME);
+    return told.kind === "cname" ? followAlias(query, reply, told.target, ask) : reply;
   }
 
   function withNearest(found: Extract<Lookup, { kind: "nxdomain" }>, query: Query, names: NearestNames): Lookup {
     if (found.answer.length > 0) return found; // the end of a chain of aliases is not what was asked for
     return { ...found, reason: names.explain(found.zone.apex, query.qname, found.reason) };
   }
-}
-
-// Nothing here: it may be somebody else's, whether or not all of the cluster is known.
-function isMissing(found: Lookup): boolean {
-  return found.kind === "nxdomain" || (found.kind === "unknown" && !found.isThere);
 }

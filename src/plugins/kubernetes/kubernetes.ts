@@ -82,7 +82,7 @@ async function setup(options: KubernetesOptions, host: Host, at: Position): Prom
   return {
     zones,
     transparent: true,
-    handle: createHandler({ zones, fallthrough, nearest }),
+    handle: createHandler({ zones, fallthrough, nearest, ask: (query) => host.ask(query) }),
     ready: () => unreadiness() === undefined,
     notReadyReason: () => unreadiness() ?? "",
     start() {

@@ -3,6 +3,7 @@
 
 import { oneOf, word } from "../../config/arguments.ts";
 import { directive, once, one, rest, type Options, type Property } from "../../config/directive.ts";
+import { followAlias } from "../../chase.ts";
 import { chase, lookup, replyFrom, withStaleness } from "../../dns/lookup.ts";
 import { DROP, emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
 import { isWithin, ROOT, type Name } from "../../dns/name.ts";
@@ -70,7 +71,10 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
       if (node?.rrsets.length === 0) return decided(next(query), (given) => (isDenial(given) ? nonTerminal(qname) : given));
       if (!isOurs) return next(query);
       if (node === undefined) return decided(next(query), (given) => (given.unhandled === true ? (missing(query) ?? given) : given));
-      return replyFrom(chase(zonesOfCluster(), lookup(zone, qname, qtype), qtype), NAME, zone) ?? next(query);
+      const found = chase(zonesOfCluster(), lookup(zone, qname, qtype), qtype);
+      const reply = replyFrom(found, NAME, zone);
+      if (reply === undefined) return next(query);
+      return found.kind === "cname" ? followAlias(query, reply, found.target, (asked) => host.ask(asked)) : reply;
     },
     start() {
       if (zonesOfCluster().length > 0) return;

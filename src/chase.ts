@@ -1,0 +1,53 @@
+// Where a CNAME of our own leaves our data: its target is asked of the server block's whole chain, so that hosts, cache and
+// forward apply, and what they say is joined to the CNAMEs (RFC 1034 §4.3.2 step 3a, RFC 6604). Plugins with authoritative data
+// call it when dns/lookup.ts can't go on. Pure but for the function it is given.
+
+import { DROP, EdeCodes, emptyReply, Rcodes, type Ede, type Query, type Records } from "./dns/message.ts";
+import type { Name } from "./dns/name.ts";
+import { RRTypes, type RRType } from "./dns/records.ts";
+import { recordsOf } from "./dns/wire.ts";
+import type { Answer, MaybePromise, Next } from "./plugin.ts";
+
+/** CNAMEs that are followed for one question; CoreDNS's bound. */
+const MAX_HOPS = 10;
+/** QTYPEs and Meta-TYPEs (RFC 6895 §3.1): questions about a name, not for data that a CNAME could stand for. */
+const META_TYPES = { first: 128, last: 255 } as const;
+const UNREACHED: Ede = { code: EdeCodes.NO_REACHABLE_AUTHORITY, text: "the target of the alias could not be asked" };
+
+/**
+ * The answer to a question whose CNAMEs lead to `target`. Its rcode, SOA and reason are those of the chain's end; AA speaks of
+ * the first owner, which is ours (RFC 1034 §6.2.6). A loop, and what is more than ten CNAMEs away, end the answer there.
+ * @param aliases our part: an answer of CNAMEs, the last of which names `target`.
+ * @param ask the block's whole chain: `host.ask`.
+ */
+export function followAlias(query: Query, aliases: Records, target: Name, ask: Next): MaybePromise<Answer> {
+  const hops = (query.hops ?? 0) + aliases.answer.length;
+  if (hops > MAX_HOPS || isMeta(query.qtype)) return aliases;
+  const given = ask({ ...query, qname: target, hops });
+  return given instanceof Promise ? given.then((answer) => joined(aliases, answer)) : joined(aliases, given);
+}
+
+function isMeta(type: RRType): boolean {
+  return type >= META_TYPES.first && type <= META_TYPES.last;
+}
+
+function joined(aliases: Records, given: Answer): Answer {
+  if (given === DROP) return given;
+  if (given.unhandled === true) return aliases; // nobody knows the target, so whether it exists is not ours to say
+  const end = recordsOf(given);
+  const owners = new Set(aliases.answer.map(({ owner }) => owner));
+  const again = end.answer.findIndex(({ owner, type }) => type === RRTypes.CNAME && owners.has(owner));
+  if (again >= 0) return { ...aliases, answer: [...aliases.answer, ...end.answer.slice(0, again)] };
+  const ede = end.ede ?? (end.rcode === Rcodes.SERVFAIL ? UNREACHED : aliases.ede);
+  return {
+    ...emptyReply(end.rcode, aliases.by),
+    authoritative: aliases.authoritative,
+    answer: [...aliases.answer, ...end.answer],
+    authority: end.authority,
+    additional: end.additional,
+    ...(ede !== undefined && { ede }),
+    ...(end.error !== undefined && { error: end.error }),
+    // `cache` keeps foreign answers, and the target's is kept under its own name. The CNAME is ours: it may change at any time.
+    ...(end.recursionAvailable === true && { recursionAvailable: true, perClient: true }),
+  };
+}
