@@ -1,5 +1,6 @@
 // What every listener is: sockets of one transport on one address, answering through a Responder.
 
+import type { Transport } from "../dns/message.ts";
 import type { SharedFront } from "../front.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Log } from "../log.ts";
@@ -12,9 +13,44 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+/** What a configuration says of connections; what it does not say stays as it is. */
+export interface ConnectionTimes {
+  /** From the first byte of a message to its last. */
+  readonly readMs?: number;
+  /** Output of which the client takes nothing. */
+  readonly writeMs?: number;
+  /** From the last answer to the next message. */
+  readonly idleMs?: number;
+  /** Messages of one connection. */
+  readonly queries?: number;
+}
+
+/** Whether clients show a certificate: Go's words, as in CoreDNS. */
+export type ClientAuth = "nocert" | "request" | "require" | "verify_if_given" | "require_and_verify";
+
+/** What a server shows over TLS and asks for. Never changed: other files give other credentials. */
+export interface Credentials {
+  /** PEM, its own first, then those that sign it. */
+  readonly cert: Buffer;
+  /** PEM */
+  readonly key: Buffer;
+  /** Who signs clients' certificates, PEM; undefined: the authorities that Node.js trusts. */
+  readonly ca: Buffer | undefined;
+  readonly clientAuth: ClientAuth;
+}
+
+/** Where the credentials of the next handshake come from. */
+export interface CredentialSource {
+  readonly credentials: Credentials;
+}
+
 /** What answers the packets of a listener. */
 export interface ServedBy {
   readonly responder: Responder;
+  /** Of TCP connections. */
+  readonly times?: ConnectionTimes;
+  /** Of listeners over TLS. */
+  readonly tls?: CredentialSource;
   /** What one more thread needs to answer hits by itself; called for each start of a thread. The portable listeners need none. */
   share(): SharedFront;
   /** Takes back what share() gave: its thread no longer reads it. */
@@ -23,13 +59,14 @@ export interface ServedBy {
 
 export interface ListenerOptions extends ListenAddress {
   readonly responder: Responder;
+  readonly times?: ConnectionTimes;
   readonly log: Log;
   readonly metrics: Metrics;
 }
 
 /** Contract: test/contracts/listener.ts runs over every implementation. */
 export interface Listener {
-  readonly transport: "udp" | "tcp";
+  readonly transport: Transport;
   /** Opens the sockets; afterwards `bound` says where. Rejects with NDOTS_ERR_LISTEN, naming the address and the fix. */
   start(): Promise<void>;
   /** Where it listens, the wildcard as "::" or "0.0.0.0". */

@@ -1,4 +1,5 @@
-// One TCP connection: cuts its input into messages, has them answered, writes the answers as they come. Made by tcp.ts.
+// One TCP or TLS connection: cuts its input into messages, has them answered, writes the answers as they come. Made by
+// tcp.ts and tls.ts.
 //
 //   input:   …answered│at  next message, perhaps not whole  end│room│      buffer: a chunk as received, or a copy that grew
 //   output:  io.out [length answer][length answer]…  → one write            promised answers: a write for a turn's
@@ -9,8 +10,9 @@ import type { Socket } from "node:net";
 import { HEADER_BYTES, MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import type { Exchange } from "../dns/question.ts";
 import type { Responder } from "../respond.ts";
+import type { Connection } from "./accepting.ts";
 import { plainAddress } from "./bind.ts";
-import type { ListenAddress } from "./listener.ts";
+import type { ConnectionTimes, ListenAddress } from "./listener.ts";
 
 export interface TcpLimits {
   /** From the first byte of a message to its last, however many come between; also for the first message. */
@@ -21,6 +23,8 @@ export interface TcpLimits {
   readonly writeMs: number;
   /** Output that the client takes too slowly to ever be done. */
   readonly drainMs: number;
+  /** Messages of one connection; behind the last answer it ends. */
+  readonly queries: number;
   /** Promised answers of one connection; behind them its input waits. */
   readonly inFlight: number;
   /** Output that waits for the client; above it, its input waits. */
@@ -37,14 +41,35 @@ export const DEFAULT_TCP_LIMITS: TcpLimits = {
   idleMs: 10_000,
   writeMs: 5000,
   drainMs: 10_000,
+  queries: Number.POSITIVE_INFINITY,
   inFlight: 100,
   unsentBytes: 256 * 1024,
   connections: 1000,
   connectionsPerAddress: Number.POSITIVE_INFINITY,
 };
 
+/** The limits of a listener, with the times that a configuration says. */
+export function withTimes(limits: TcpLimits, times: ConnectionTimes = {}): TcpLimits {
+  const { writeMs = limits.writeMs } = times;
+  return { ...limits, ...times, drainMs: Math.max(limits.drainMs, DRAIN_WRITES * writeMs) };
+}
+
+/** A client that takes something now and then is given so many write timeouts for all. */
+const DRAIN_WRITES = 2;
+
 /** Why the server closed a connection; the `reason` label of `ndots_tcp_closed_total`. */
-export const CLOSE_REASONS = ["bad_length", "read_timeout", "idle", "write_timeout", "cap", "address_cap", "stopping"] as const;
+export const CLOSE_REASONS = [
+  "bad_length",
+  "read_timeout",
+  "idle",
+  "write_timeout",
+  "max_queries",
+  "cap",
+  "address_cap",
+  "handshake",
+  "bad_http",
+  "stopping",
+] as const;
 export type CloseReason = (typeof CLOSE_REASONS)[number];
 
 /** What a listener's connections share. */
@@ -52,7 +77,7 @@ export interface TcpService {
   readonly io: Exchange;
   /** Of the next message: another configuration may take over at any time. */
   responder: Pick<Responder, "respond">;
-  readonly limits: TcpLimits;
+  limits: TcpLimits;
   /** Connections end behind their next answer. */
   isWindingDown: boolean;
   /** Messages so far, over all connections. */
@@ -61,7 +86,7 @@ export interface TcpService {
   /** The responder has enough to do: each connection may have one promised answer and no more. */
   isBusy(): boolean;
   onClosing(reason: CloseReason): void;
-  onClosed(connection: TcpConnection): void;
+  onClosed(connection: Connection): void;
 }
 
 const LENGTH_BYTES = 2;
@@ -69,10 +94,8 @@ const LENGTH_BYTES = 2;
 const MESSAGES_PER_TURN = 128;
 const NOTHING = Buffer.alloc(0);
 
-export class TcpConnection {
+export class TcpConnection implements Connection {
   readonly remoteAddress: string;
-  hasAsked = false;
-  /** When the last answer went, or the connection opened. */
   idleSinceMs: number;
 
   readonly #socket: Socket;
@@ -88,6 +111,7 @@ export class TcpConnection {
   #at = 0;
   #end = 0;
   #messageSinceMs: number;
+  #asked = 0;
   #inFlight = 0;
   #unsentSinceMs = 0;
   #lastTakenMs = 0;
@@ -95,6 +119,7 @@ export class TcpConnection {
   #hasEnded = false; // the client sent FIN
   #isDraining = false; // stop(): closed as soon as nothing is left to do
   #isClosing = false;
+  #isSayingGoodbye = false; // TLS: close_notify is on its way
 
   constructor(socket: Socket, remoteAddress: string, bound: ListenAddress, service: TcpService) {
     this.#socket = socket;
@@ -120,15 +145,17 @@ export class TcpConnection {
     });
   }
 
-  /** Nothing received, worked out or being sent. */
+  get hasAsked(): boolean {
+    return this.#asked > 0;
+  }
+
   get isIdle(): boolean {
     return !this.#isClosing && this.#at === this.#end && this.#inFlight === 0 && this.#socket.writableLength === 0;
   }
 
-  /** Closes what would be over its time at `nowMs`. */
   checkTimeouts(nowMs: number): void {
     const { limits } = this.#service;
-    if (this.#socket.writableLength > 0) {
+    if (this.#socket.writableLength > 0 || this.#isSayingGoodbye) {
       if (nowMs - this.#lastTakenMs >= limits.writeMs || nowMs - this.#unsentSinceMs >= limits.drainMs) this.#abort("write_timeout");
     } else if (this.#isClosing || this.#inFlight > 0 || this.#isTurnOver) {
       return;
@@ -139,14 +166,12 @@ export class TcpConnection {
     }
   }
 
-  /** Sends what is written, then FIN; reads nothing more. */
   close(reason: CloseReason): void {
     if (this.#isClosing) return;
     this.#service.onClosing(reason);
     this.#finish();
   }
 
-  /** Answers what it has, then closes. */
   drain(): void {
     this.#isDraining = true;
     this.#proceed();
@@ -167,7 +192,13 @@ export class TcpConnection {
     this.#isClosing = true;
     this.#buffer = NOTHING;
     this.#at = this.#end = 0;
-    if (this.#socket.writableLength > 0) return this.#socket.destroySoon(); // and the write timeouts go on
+    // What is written goes before FIN, and under TLS a word that this is the end (RFC 8446 §6.1). The write timeouts go on.
+    if (this.#socket.writableLength > 0) return this.#socket.destroySoon();
+    if ("encrypted" in this.#socket) {
+      this.#isSayingGoodbye = true;
+      this.#unsentSinceMs = this.#lastTakenMs = this.#service.now();
+      return this.#socket.destroySoon();
+    }
     this.#socket.destroy();
     this.#service.onClosed(this);
   }
@@ -228,8 +259,9 @@ export class TcpConnection {
     this.#readOrFinish();
   }
 
-  // Whoever may not has an answer to come, and goes on with it.
+  // Whoever may not has an answer to come, and goes on with it; or it has asked for the last time.
   #mayAsk(): boolean {
+    if (this.#asked >= this.#service.limits.queries) return false;
     return this.#inFlight === 0 || (this.#inFlight < this.#service.limits.inFlight && !this.#service.isBusy());
   }
 
@@ -245,7 +277,7 @@ export class TcpConnection {
     io.localPort = this.#localPort;
     io.receivedAtMs = this.#service.now();
     this.#service.received++;
-    this.hasAsked = true;
+    this.#asked++;
     this.idleSinceMs = io.receivedAtMs;
     const answer = responder.respond(io);
     if (typeof answer === "number") {
@@ -314,6 +346,7 @@ export class TcpConnection {
   // Reads on unless input has to wait; closes when the client, stop() or windDown() has ended it and all is answered.
   #readOrFinish(): void {
     const { limits } = this.#service;
+    if (this.#asked >= limits.queries && this.#inFlight === 0 && !this.#isTurnOver) return this.close("max_queries");
     const isBlocked = this.#isTurnOver || !this.#mayAsk() || this.#socket.writableLength + LENGTH_BYTES > limits.unsentBytes;
     if (isBlocked) return void this.#socket.pause();
     const isLast = this.#isDraining || (this.#service.isWindingDown && this.hasAsked && this.#at === this.#end);

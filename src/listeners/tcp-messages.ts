@@ -3,7 +3,7 @@
 
 import type { Exchange } from "../dns/question.ts";
 import type { SharedFront } from "../front.ts";
-import type { ListenAddress } from "./listener.ts";
+import type { ConnectionTimes, ListenAddress } from "./listener.ts";
 import type { Counter } from "../metrics.ts";
 import { CLOSE_REASONS, type CloseReason, type TcpLimits } from "./tcp-connection.ts";
 
@@ -35,10 +35,11 @@ export type ToThread =
       /** Of the socket; the thread's own. */
       readonly descriptor: number;
       readonly front: SharedFront;
+      readonly times: ConnectionTimes;
       /** Counts messages, at index 0. */
       readonly received: Float64Array;
     }
-  | { readonly kind: "serve"; readonly listener: number; readonly front: SharedFront }
+  | { readonly kind: "serve"; readonly listener: number; readonly front: SharedFront; readonly times: ConnectionTimes }
   | { readonly kind: "windDown"; readonly listener: number }
   | { readonly kind: "stop"; readonly listener: number; readonly graceMs: number }
   | { readonly kind: "answers"; readonly batch: Batch };

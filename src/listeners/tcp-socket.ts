@@ -4,7 +4,7 @@
 import { fstatSync } from "node:fs";
 import { SOCK_STREAM, type Native } from "./native.ts";
 import { SOL_SOCKET, SocketCalls, type BoundSocket } from "./socket-calls.ts";
-import { BACKLOG } from "./tcp.ts";
+import { BACKLOG } from "./accepting.ts";
 
 export interface TcpSocket extends BoundSocket {
   /** Which socket it is, whatever its descriptor. */

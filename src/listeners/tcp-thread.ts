@@ -217,7 +217,8 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
     const { front } = lent;
     lendings.set(id, lent);
     const descriptor = (lent.descriptor = sockets.duplicate(socket));
-    to.post({ kind: "listen", listener: id, at: socket.bound, descriptor, front, received }, [front.table.updates]);
+    const { times = {} } = by;
+    to.post({ kind: "listen", listener: id, at: socket.bound, descriptor, front, times, received }, [front.table.updates]);
     if (of.isWindingDown) windDown(of);
   }
 
@@ -229,7 +230,7 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
       return address.portable?.serve(by) ?? Promise.resolve();
     }
     const front = by.share();
-    lent.to.post({ kind: "serve", listener: address.id, front }, [front.table.updates]);
+    lent.to.post({ kind: "serve", listener: address.id, front, times: by.times ?? {} }, [front.table.updates]);
     return new Promise((resolve) => lent.next.push({ by, front, onServing: resolve }));
   }
 
@@ -292,10 +293,10 @@ export function createTcpThread({ native, log, metrics, limits = {}, worker = WO
   async function answerHere(address: Served): Promise<void> {
     const {
       socket,
-      by: { responder },
+      by: { responder, times = {} },
     } = address;
     const counted = { counter: () => closedCounter(closed) };
-    address.portable = tcpListener({ ...socket.bound, descriptor: socket.fd, responder, log, metrics: counted, limits });
+    address.portable = tcpListener({ ...socket.bound, descriptor: socket.fd, responder, times, log, metrics: counted, limits });
     await address.portable.start();
     if (address.isWindingDown) windDown(address);
   }

@@ -62,21 +62,28 @@ parentPort?.on("message", (message: ToThread) => {
 });
 
 // What fails here ends the thread, as everything does that should not happen; another one takes over.
-async function listen({ listener: id, at, descriptor, front, received }: Extract<ToThread, { kind: "listen" }>): Promise<TcpListener> {
-  const listener = tcpListener({ ...at, descriptor, responder: createResponder(id, front, received), log, metrics, limits, isBusy });
+async function listen({
+  listener: id,
+  at,
+  descriptor,
+  front,
+  times,
+  received,
+}: Extract<ToThread, { kind: "listen" }>): Promise<TcpListener> {
+  const listener = tcpListener({ ...at, descriptor, responder: createResponder(id, front, received), times, log, metrics, limits, isBusy });
   await listener.start();
   post({ kind: "listening", listener: id });
   return listener;
 }
 
 // Hits are told apart by what was sent before the word and what behind it: no turn of the event loop may be in between.
-async function serve({ listener: id, front }: Extract<ToThread, { kind: "serve" }>): Promise<void> {
+async function serve({ listener: id, front, times }: Extract<ToThread, { kind: "serve" }>): Promise<void> {
   const listening = listeners.get(id);
   if (listening === undefined) return; // stopped: that gives all its fronts back
   const listener = await listening.started;
   questions.flush();
   hits.flush();
-  void listener.serve({ responder: createResponder(id, front, listening.received) });
+  void listener.serve({ responder: createResponder(id, front, listening.received), times });
   post({ kind: "serving", listener: id });
 }
 

@@ -5,9 +5,9 @@ import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
 import { expect } from "chai";
 import type { Listener, ListenerOptions } from "../../src/listeners/listener.ts";
-import type { SweepClock } from "../../src/listeners/tcp.ts";
+import type { SweepClock } from "../../src/listeners/accepting.ts";
 import type { TcpLimits } from "../../src/listeners/tcp-connection.ts";
-import { headerOf, query, tcpConnection, udpClient, type Target } from "../helpers/dns-client.ts";
+import { headerOf, query, tcpConnection, udpClient, type Target, type TcpConnection } from "../helpers/dns-client.ts";
 import {
   countedMetrics,
   fakeResponder,
@@ -53,11 +53,14 @@ interface Client {
   close(): void;
 }
 
-function client(listener: Listener, target: Target = listener.bound): Promise<Client> {
-  return listener.transport === "udp" ? udpClient(target) : tcpConnection(target);
-}
+export function listenerContract(
+  name: string,
+  create: ListenerFactory,
+  connect: (target: Target) => Promise<TcpConnection> = tcpConnection,
+): void {
+  const client = (listener: Listener, target: Target = listener.bound): Promise<Client> =>
+    listener.transport === "udp" ? udpClient(target) : connect(target);
 
-export function listenerContract(name: string, create: ListenerFactory): void {
   describe(`${name}: what every listener keeps to`, () => {
     it("port 0 is the kernel's choice, and bound says which", async () => {
       await using dns = await rig(create);
@@ -172,7 +175,8 @@ export function listenerContract(name: string, create: ListenerFactory): void {
     it("an address in use is refused with who may hold it and what to do (C127)", async () => {
       await using dns = await rig(create);
       const error = await failure(create, dns.listener.bound);
-      expect(error.message).to.include(`127.0.0.1, port ${dns.listener.bound.port}/${dns.listener.transport.toUpperCase()}`);
+      const protocol = dns.listener.transport === "udp" ? "UDP" : "TCP";
+      expect(error.message).to.include(`127.0.0.1, port ${dns.listener.bound.port}/${protocol}`);
       expect(error.message)
         .to.match(/another process has it \(to see which: sudo (ss|lsof) /)
         .and.include("-p N")

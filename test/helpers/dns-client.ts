@@ -3,7 +3,8 @@
 // by asking a sound question behind it (udpClient: order is kept on loopback) rather than by waiting.
 
 import { createSocket } from "node:dgram";
-import { connect, isIPv6 } from "node:net";
+import { connect, isIPv6, type Socket } from "node:net";
+import { connect as connectTls, type ConnectionOptions as SecureOptions, type TLSSocket } from "node:tls";
 import { RRTypes } from "../../src/dns/records.ts";
 
 /** Where a server listens; a wildcard is reached over loopback. */
@@ -151,6 +152,23 @@ export async function tcpConnection(target: Target): Promise<TcpConnection> {
     socket.once("connect", resolve);
     socket.once("error", reject);
   });
+  return messagesOver(socket);
+}
+
+/** The same over TLS. Rejects when the handshake fails, as far as the client can tell by then (RFC 8446 §4.4.2.4). */
+export async function tlsConnection(target: Target, options: SecureOptions): Promise<TcpConnection & { readonly socket: TLSSocket }> {
+  const raw = connect({ port: target.port, host: hostOf(target), noDelay: true, allowHalfOpen: true });
+  raw.on("error", () => {}); // the TLS socket tells
+  const socket = connectTls({ servername: "localhost", ...options, socket: raw });
+  await new Promise<void>((resolve, reject) => {
+    socket.once("secureConnect", resolve);
+    socket.once("error", reject);
+    socket.once("close", () => reject(new Error("closed during the handshake")));
+  });
+  return { ...messagesOver(socket), socket, port: raw.localPort ?? 0, reset: () => raw.resetAndDestroy() };
+}
+
+function messagesOver(socket: Socket): TcpConnection {
   const inbox = createInbox<Buffer>();
   let received: Buffer = Buffer.alloc(0);
   socket.on("data", (chunk: Buffer) => {

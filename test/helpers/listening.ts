@@ -8,8 +8,8 @@ import { formatName } from "../../src/dns/name.ts";
 import type { Log } from "../../src/log.ts";
 import type { Counter, Labels, Metric, Metrics } from "../../src/metrics.ts";
 import type { Responder } from "../../src/respond.ts";
-import type { SweepClock } from "../../src/listeners/tcp.ts";
-import { tcpConnection, query, type Target } from "./dns-client.ts";
+import type { SweepClock } from "../../src/listeners/accepting.ts";
+import { tcpConnection, query, type Target, type TcpConnection } from "./dns-client.ts";
 
 /** One query that reached the responder. */
 export interface Asked {
@@ -163,8 +163,8 @@ export async function until(condition: () => boolean, what: string, boundMs = 50
 }
 
 /** A TCP listener has seen all that was sent to it before: it answers a query on a connection of its own. */
-export async function settled(target: Target): Promise<void> {
-  const connection = await tcpConnection(target);
+export async function settled(target: Target, connect: (target: Target) => Promise<TcpConnection> = tcpConnection): Promise<void> {
+  const connection = await connect(target);
   connection.send(query({ name: "control.example.org.", id: 0xffff }));
   if ((await connection.receive()) === undefined) throw new Error("the control query got no answer");
   connection.close();

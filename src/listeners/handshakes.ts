@@ -1,0 +1,160 @@
+// TLS in front of connections: takes accepted sockets through the handshake and hands on those whose certificate, if one is
+// asked for, is as the configuration wants it. Used by tls.ts and https.ts. The certificate is the one that is good at the
+// moment of the handshake; connections that are open keep theirs.
+
+import { constants } from "node:crypto";
+import type { Socket } from "node:net";
+import { createServer, type Server, type TLSSocket } from "node:tls";
+import { ignore, type Connection } from "./accepting.ts";
+import type { ClientAuth, Credentials, CredentialSource } from "./listener.ts";
+import type { CloseReason, TcpLimits } from "./tcp-connection.ts";
+
+/** What the handshakes of a listener share. */
+export interface HandshakeOptions {
+  readonly source: CredentialSource;
+  /** Protocols that are offered, the best first; none: whatever the client says. */
+  readonly protocols: readonly string[];
+  limits(): Pick<TcpLimits, "readMs">;
+  now(): number;
+  onClosing(reason: CloseReason): void;
+  /** The socket is gone, and nothing was made of it. */
+  onClosed(connection: Connection): void;
+  /** The handshake is done. */
+  onSecure(socket: TLSSocket, before: Connection): void;
+}
+
+export interface Handshakes {
+  /** Certificates of the next connection: another configuration may take over at any time. */
+  source: CredentialSource;
+  begin(socket: Socket, remoteAddress: string): Connection;
+}
+
+export function createHandshakes(options: HandshakeOptions): Handshakes {
+  const { protocols, limits, now, onClosing, onClosed, onSecure } = options;
+  const waiting = new Map<string, Handshake>();
+  let server: Server | undefined;
+  let served: Credentials | undefined;
+  const handshakes: Handshakes = {
+    source: options.source,
+    begin(socket, remoteAddress) {
+      const key = peerOf(socket);
+      const handshake: Handshake = new Handshake(socket, remoteAddress, { limits, now, onClosing });
+      waiting.set(key, handshake);
+      socket.once("close", () => {
+        if (waiting.get(key) === handshake) waiting.delete(key);
+        handshake.fail();
+        onClosed(handshake);
+      });
+      current().emit("connection", socket);
+      return handshake;
+    },
+  };
+  return handshakes;
+
+  // One for each set of certificates. It listens nowhere: node:tls takes connections that are given to it.
+  function current(): Server {
+    const { credentials } = handshakes.source;
+    if (server === undefined || served !== credentials) {
+      served = credentials;
+      server = createServer({ ...tlsOptions(credentials), ...(protocols.length > 0 && { ALPNProtocols: [...protocols] }) });
+      server.on("secureConnection", (socket) => take(socket, credentials.clientAuth));
+      server.on("tlsClientError", ignore); // "close" follows
+    }
+    return server;
+  }
+
+  function take(socket: TLSSocket, clientAuth: ClientAuth): void {
+    socket.on("error", ignore); // "close" follows
+    const key = peerOf(socket);
+    const handshake = waiting.get(key);
+    if (handshake === undefined || !isAccepted(socket, clientAuth)) return void socket.destroy();
+    waiting.delete(key);
+    handshake.isDone = true;
+    onSecure(socket, handshake);
+  }
+}
+
+/** What node:tls makes a context of; throws if certificate and key don't belong together or can't be read. */
+export function tlsOptions({ cert, key, ca, clientAuth }: Credentials): object {
+  return {
+    cert,
+    key,
+    ...(ca !== undefined && { ca }),
+    minVersion: "TLSv1.2",
+    // Asking for one handshake after the other costs a client nothing.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    requestCert: clientAuth !== "nocert",
+    rejectUnauthorized: clientAuth === "require_and_verify",
+  };
+}
+
+function isAccepted(socket: TLSSocket, clientAuth: ClientAuth): boolean {
+  switch (clientAuth) {
+    case "nocert":
+    case "request":
+    case "require_and_verify": // node:tls has seen to it
+      return true;
+    case "require":
+      return hasCertificate(socket);
+    case "verify_if_given":
+      return socket.authorized || !hasCertificate(socket);
+    default:
+      return clientAuth satisfies never;
+  }
+}
+
+function hasCertificate(socket: TLSSocket): boolean {
+  return socket.getPeerX509Certificate() !== undefined;
+}
+
+// No two open sockets of a listener have the same peer.
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress}`;
+}
+
+// A connection until it is one over TLS. The client's first message is timed anew.
+class Handshake implements Connection {
+  readonly remoteAddress: string;
+  readonly hasAsked = false;
+  readonly idleSinceMs: number;
+  isDone = false;
+  readonly #socket: Socket;
+  readonly #options: Pick<HandshakeOptions, "limits" | "now" | "onClosing">;
+
+  constructor(socket: Socket, remoteAddress: string, options: Pick<HandshakeOptions, "limits" | "now" | "onClosing">) {
+    this.#socket = socket;
+    this.#options = options;
+    this.remoteAddress = remoteAddress;
+    this.idleSinceMs = options.now();
+  }
+
+  get isIdle(): boolean {
+    return !this.isDone;
+  }
+
+  checkTimeouts(nowMs: number): void {
+    if (nowMs - this.idleSinceMs >= this.#options.limits().readMs) this.close("read_timeout");
+  }
+
+  close(reason: CloseReason): void {
+    if (this.isDone) return;
+    this.#options.onClosing(reason);
+    this.destroy();
+  }
+
+  drain(): void {
+    this.close("stopping");
+  }
+
+  destroy(): void {
+    this.isDone = true;
+    this.#socket.destroy();
+  }
+
+  /** The socket has closed: if nobody has asked for that, the handshake has failed. */
+  fail(): void {
+    if (this.isDone) return;
+    this.isDone = true;
+    this.#options.onClosing("handshake");
+  }
+}

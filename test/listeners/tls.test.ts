@@ -1,0 +1,204 @@
+// The TLS listener: the contracts of TCP over TLS, and what only it has.
+
+import type { ConnectionOptions } from "node:tls";
+import { expect } from "chai";
+import type { ClientAuth, Credentials, ServedBy } from "../../src/listeners/listener.ts";
+import { tlsListener } from "../../src/listeners/tls.ts";
+import { listenerContract, rig, type ListenerFactory } from "../contracts/listener.ts";
+import { tcpListenerContract, tcpTimeContract } from "../contracts/tcp-listener.ts";
+import { createAuthority } from "../helpers/certificates.ts";
+import { headerOf, query, tcpConnection, tlsConnection, uint16s, type Target, type TcpConnection } from "../helpers/dns-client.ts";
+import { fakeClock, settled, until, type FakeResponder } from "../helpers/listening.ts";
+
+const CLOSED = "ndots_tcp_closed_total";
+
+const authority = createAuthority();
+const own = authority.issue({ commonName: "dns", names: ["localhost", "127.0.0.1", "::1"] });
+const credentials: Credentials = { cert: Buffer.from(own.cert), key: Buffer.from(own.key), ca: undefined, clientAuth: "nocert" };
+const create: ListenerFactory = (options) => tlsListener({ ...options, tls: { credentials } });
+const connect = (target: Target): Promise<TcpConnection> => tlsConnection(target, { ca: authority.cert });
+
+listenerContract("listeners/tls", create, connect);
+tcpListenerContract("listeners/tls", create, connect);
+tcpTimeContract("listeners/tls", create, connect);
+
+describe("listeners/tls: handshakes", () => {
+  it("who never begins one is closed after 3 s, as who never asks over TCP", async () => {
+    const clock = fakeClock();
+    await using dns = await rig(create, { clock });
+    const silent = await tcpConnection(dns.listener.bound);
+    await settled(dns.listener.bound, connect);
+    clock.advance(2800);
+    expect(dns.metrics.count(CLOSED, "read_timeout")).to.equal(0);
+    clock.advance(200);
+    await silent.ended;
+    expect(dns.metrics.count(CLOSED, "read_timeout")).to.equal(1);
+  });
+
+  for (const [what, bytes] of [
+    ["plain DNS", Buffer.concat([uint16s(query().length), query()])],
+    ["plain HTTP", Buffer.from("GET / HTTP/1.1\r\n\r\n")],
+    ["a record of TLS 9.9 that is never whole", Buffer.from("160909ffff", "hex")],
+  ] as const) {
+    it(`${what} is closed, counted and harms nobody`, async () => {
+      const clock = fakeClock();
+      await using dns = await rig(create, { clock });
+      const stranger = await tcpConnection(dns.listener.bound);
+      stranger.write(bytes);
+      await settled(dns.listener.bound, connect);
+      clock.advance(3000);
+      await stranger.ended;
+      await settled(dns.listener.bound, connect);
+      expect(dns.metrics.count(CLOSED, "handshake") + dns.metrics.count(CLOSED, "read_timeout")).to.equal(1);
+      expect(dns.log.lines).to.deep.equal([]);
+    });
+  }
+
+  it("who resets in the middle of one harms nobody", async () => {
+    await using dns = await rig(create);
+    for (let round = 0; round < 20; round++) {
+      const begun = tlsConnection(dns.listener.bound, { ca: authority.cert });
+      begun.catch(() => undefined);
+      const raw = await tcpConnection(dns.listener.bound);
+      raw.write(Buffer.from("16030100", "hex"));
+      raw.reset();
+      (await begun).reset();
+    }
+    await settled(dns.listener.bound, connect);
+    expect(dns.log.lines).to.deep.equal([]);
+  });
+
+  it("TLS 1.1 is refused (RFC 8996)", async () => {
+    await using dns = await rig(create);
+    const old = { ca: authority.cert, minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT:@SECLEVEL=0" } as const;
+    const error = await tlsConnection(dns.listener.bound, old).catch((refused: unknown) => refused);
+    expect(error).to.be.instanceOf(Error);
+  });
+
+  it("stop() takes nobody's handshake for a reason to wait", async () => {
+    await using dns = await rig(create);
+    const silent = await tcpConnection(dns.listener.bound);
+    await settled(dns.listener.bound, connect);
+    await dns.listener.stop(60_000);
+    await silent.ended;
+  });
+});
+
+describe("listeners/tls: certificates", () => {
+  it("new connections get the new certificate, open ones go on", async () => {
+    const source = { credentials };
+    await using dns = await rig((options) => tlsListener({ ...options, tls: source }));
+    const before = await tlsConnection(dns.listener.bound, { ca: authority.cert });
+    const next = authority.issue({ commonName: "renewed", names: ["localhost"] });
+    source.credentials = { ...credentials, cert: Buffer.from(next.cert), key: Buffer.from(next.key) };
+    const after = await tlsConnection(dns.listener.bound, { ca: authority.cert });
+    expect([before, after].map(({ socket }) => socket.getPeerCertificate().subject.CN)).to.deep.equal(["dns", "renewed"]);
+    for (const [id, connection] of [before, after].entries()) {
+      connection.send(query({ id }));
+      expect(headerOf((await connection.receive()) as Buffer).id).to.equal(id);
+      connection.close();
+    }
+  });
+
+  it("a session of before is no reason to fail: it is a full handshake again", async () => {
+    const source = { credentials };
+    await using dns = await rig((options) => tlsListener({ ...options, tls: source }));
+    const first = await tlsConnection(dns.listener.bound, { ca: authority.cert });
+    const session = new Promise<Buffer>((resolve) => first.socket.once("session", resolve));
+    first.send(query());
+    await first.receive();
+    const resumed = await tlsConnection(dns.listener.bound, { ca: authority.cert, session: await session });
+    expect(resumed.socket.isSessionReused()).to.equal(true);
+    source.credentials = { ...credentials };
+    const again = await tlsConnection(dns.listener.bound, { ca: authority.cert, session: await session });
+    expect(again.socket.isSessionReused()).to.equal(false);
+    again.send(query({ id: 3 }));
+    expect(headerOf((await again.receive()) as Buffer).id).to.equal(3);
+    for (const connection of [first, resumed, again]) connection.close();
+  });
+});
+
+describe("listeners/tls: clients' certificates", () => {
+  const clients = createAuthority("clients");
+  const shown = {
+    none: {},
+    good: clients.issue({ commonName: "pod" }),
+    strange: createAuthority("strangers").issue({ commonName: "pod" }),
+    old: clients.issue({ commonName: "pod", validTo: new Date(Date.now() - 60_000) }),
+  } as const;
+  const rows: readonly [clientAuth: ClientAuth, takes: readonly (keyof typeof shown)[]][] = [
+    ["nocert", ["none", "good", "strange", "old"]],
+    ["request", ["none", "good", "strange", "old"]],
+    ["require", ["good", "strange", "old"]],
+    ["verify_if_given", ["none", "good"]],
+    ["require_and_verify", ["good"]],
+  ];
+  for (const [clientAuth, takes] of rows) {
+    for (const [what, certified] of Object.entries(shown)) {
+      const isTaken = (takes as readonly string[]).includes(what);
+      it(`${clientAuth}: ${what === "none" ? "none" : `${what === "old" ? "an" : "a"} ${what} one`} is ${isTaken ? "taken" : "refused"}`, async () => {
+        const tls = { credentials: { ...credentials, ca: Buffer.from(clients.cert), clientAuth } };
+        await using dns = await rig((options) => tlsListener({ ...options, tls }));
+        // In TLS 1.3 the client's handshake is done before the server has looked at its certificate.
+        for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+          const asked = await ask(dns.listener.bound, { ca: authority.cert, maxVersion, ...certified });
+          expect(asked, maxVersion).to.equal(isTaken ? 9 : undefined);
+        }
+        expect(dns.responder.asked).to.have.length(isTaken ? 2 : 0);
+        await until(() => dns.metrics.count(CLOSED, "handshake") === (isTaken ? 0 : 2), "all that failed are counted");
+      });
+    }
+  }
+});
+
+describe("listeners/tls: timeouts", () => {
+  it("maxtcpqueries: the connection ends behind the answers of so many", async () => {
+    await using dns = await rig((options) => create({ ...options, times: { queries: 3 } }));
+    const connection = await connect(dns.listener.bound);
+    connection.send(query({ name: "slow.example.org.", id: 1 }), ...[2, 3, 4].map((id) => query({ id })));
+    expect([await idOf(connection), await idOf(connection)]).to.deep.equal([2, 3]);
+    dns.responder.waiting[0]?.answer();
+    expect(await idOf(connection)).to.equal(1);
+    expect(await connection.ended).to.equal("fin");
+    expect(dns.metrics.count(CLOSED, "max_queries")).to.equal(1);
+    expect(dns.responder.asked).to.have.length(3);
+  });
+
+  it("another configuration's times are those of connections that are open, too", async () => {
+    const clock = fakeClock();
+    await using dns = await rig(create, { clock });
+    const connection = await connect(dns.listener.bound);
+    connection.send(query({ id: 1 }));
+    expect(await idOf(connection)).to.equal(1);
+    await dns.listener.serve({ ...servedBy(dns.responder), times: { idleMs: 30_000 } });
+    clock.advance(29_000);
+    connection.send(query({ id: 2 }));
+    expect(await idOf(connection)).to.equal(2);
+    await dns.listener.serve(servedBy(dns.responder));
+    clock.advance(10_000);
+    expect(await connection.ended).to.equal("fin");
+    expect(dns.metrics.count(CLOSED, "idle")).to.equal(1);
+  });
+});
+
+async function idOf(connection: TcpConnection): Promise<number | undefined> {
+  const message = await connection.receive();
+  return message === undefined ? undefined : headerOf(message).id;
+}
+
+// The id of its answer; undefined: the server ends the connection first.
+async function ask(target: Target, options: ConnectionOptions): Promise<number | undefined> {
+  try {
+    const connection = await tlsConnection(target, options);
+    connection.send(query({ id: 9 }));
+    const id = await idOf(connection);
+    connection.close();
+    return id;
+  } catch {
+    return undefined;
+  }
+}
+
+function servedBy(responder: FakeResponder): ServedBy {
+  return { responder, share: () => expect.fail("no thread is there"), unshare: () => {} };
+}
