@@ -5,6 +5,7 @@ import type { Syntax } from "./config/directive.ts";
 import type { DROP, Query, Rcode, Reply, Wire } from "./dns/message.ts";
 import type { Name } from "./dns/name.ts";
 import type { RRClass, RRType } from "./dns/records.ts";
+import type { TtlBounds } from "./dns/ttl.ts";
 import type { Zone } from "./dns/zone.ts";
 import type { Finding, Position } from "./errors.ts";
 import type { HttpRoute } from "./http.ts";
@@ -99,18 +100,6 @@ export interface Touches {
   readonly types?: readonly RRType[];
   /** Names that don't exist, if this is so of the nearest name above that does (their closest encloser, RFC 4592 §3.3.1). */
   readonly missingBelow?: (encloser: Name) => boolean;
-}
-
-/** Seconds, both ends included. */
-export interface TtlRange {
-  readonly min: number;
-  readonly max: number;
-}
-
-/** Absent where nothing bounds them. `denial` is for the SOA in NODATA and NXDOMAIN. */
-export interface TtlBounds {
-  readonly success?: TtlRange;
-  readonly denial?: TtlRange;
 }
 
 /** Where foreign answers are kept that the listeners' threads may tell again: with a TTL that has counted down, RA and no AA. */
