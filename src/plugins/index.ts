@@ -8,6 +8,7 @@ import chaos from "./chaos/chaos.ts";
 import debug from "./debug/debug.ts";
 import errors from "./errors/errors.ts";
 import health from "./health/health.ts";
+import hosts from "./hosts/hosts.ts";
 import kubernetes from "./kubernetes/kubernetes.ts";
 import loadbalance from "./loadbalance/loadbalance.ts";
 import log from "./log/log.ts";
@@ -31,6 +32,7 @@ const inOrder = [
   log,
   chaos,
   loadbalance,
+  hosts,
   search,
   kubernetes,
   whoami,
