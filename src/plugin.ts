@@ -242,5 +242,6 @@ export { DROP, EdeCodes, emptyReply, Flags, Rcodes, type Client, type Ede, type 
 export { formatName, isWithin, labelsOf, nameBelow, parentOf, parseName, type Name } from "./dns/name.ts";
 export { addressRdata, nameRdata, srvRdata, txtRdata } from "./dns/rdata.ts";
 export { RRTypes, type Rdata, type RecordSet, type RRType } from "./dns/records.ts";
+export type { TtlBounds, TtlRange } from "./dns/ttl.ts";
 export type { Node, Zone } from "./dns/zone.ts";
 export type { Registry, Source, WritableRegistry } from "./registry/registry.ts";
