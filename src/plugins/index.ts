@@ -12,6 +12,7 @@ import hosts from "./hosts/hosts.ts";
 import kubernetes from "./kubernetes/kubernetes.ts";
 import loadbalance from "./loadbalance/loadbalance.ts";
 import log from "./log/log.ts";
+import loop from "./loop/loop.ts";
 import multisocket from "./multisocket/multisocket.ts";
 import prometheus from "./prometheus/prometheus.ts";
 import ready from "./ready/ready.ts";
@@ -35,6 +36,7 @@ const inOrder = [
   hosts,
   search,
   kubernetes,
+  loop,
   whoami,
 ];
 
