@@ -5,19 +5,28 @@ import { createCompiler, type Compiler } from "./answers/compile.ts";
 import { TableWriter } from "./answers/table.ts";
 import { DEFAULT_UDP_BYTES, type Query } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
+import type { ServedScheme } from "./config/server-keys.ts";
+import type { ConnectionTimes, TlsOffer } from "./plugin.ts";
 import { createErrorLimiter } from "./error-limit.ts";
 import type { Position } from "./errors.ts";
 import type { SharedFront } from "./front.ts";
-import type { ListenAddress } from "./listeners/listener.ts";
+import type { ListenAddress, ServedAddress } from "./listeners/listener.ts";
 import type { Log } from "./log.ts";
 import type { Metrics, ServerMetrics } from "./metrics.ts";
 import { createResponder, type Block, type EndingResponder } from "./respond.ts";
-import type { ReadyBlock, Setup } from "./setup.ts";
+import { serverLabel, type ReadyBlock, type Setup } from "./setup.ts";
 import { createTraffic, type BlockLabels } from "./traffic.ts";
 
 /** Addresses that are served by the same blocks. */
 export interface Group {
   readonly addresses: readonly ListenAddress[];
+  /** What is spoken there. */
+  readonly scheme: ServedScheme;
+  /** Of connections. */
+  readonly times: ConnectionTimes;
+  /** Over TLS and HTTPS. */
+  readonly tls: TlsOffer | undefined;
+  readonly httpsConnections: number | undefined;
   /** What asks for them first. */
   readonly at: Position;
   readonly responder: EndingResponder;
@@ -34,9 +43,9 @@ export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEna
   const dropped = metrics.counter("ndots_dropped_packets_total", "Packets that got no answer, by reason.");
   const errorLimiter = createErrorLimiter(() => dropped.add({ reason: "error_rate" }));
   const plugins = ["", ...new Set(setup.blocks.flatMap(({ instances }) => instances.map(({ name }) => name)))];
-  return groupByAddress(setup.blocks).map(({ addresses, blocks }) => {
+  return groupByAddress(setup.blocks).map(({ addresses, scheme, blocks }) => {
     const table = new TableWriter();
-    const served = blocks.flatMap((block) => serveBlock(block, metrics, plugins));
+    const served = blocks.flatMap((block) => serveBlock(block, scheme, metrics, plugins));
     for (const { labels, instances } of served) {
       for (const { name } of instances) pluginEnabled.set(1, { ...labels, name });
     }
@@ -52,15 +61,20 @@ export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEna
       owners,
       plugins,
       refusedTraffic: blocks.some((block) => block.traffic)
-        ? createTraffic(metrics, { server: (blocks[0] as ReadyBlock).labels.server, zone: "dropped", view: "" }, plugins)
+        ? createTraffic(metrics, { server: labelOf(blocks[0] as ReadyBlock, scheme), zone: "dropped", view: "" }, plugins)
         : undefined,
       errorLimiter,
       log,
       panics,
       now: () => performance.now(),
     });
+    const instances = blocks.flatMap((block) => block.instances.map(({ instance }) => instance));
     return {
       addresses,
+      scheme,
+      times: Object.assign({}, ...instances.map(({ connections }) => connections)) as ConnectionTimes,
+      tls: instances.find(({ tls }) => tls !== undefined)?.tls,
+      httpsConnections: instances.find(({ httpsConnections }) => httpsConnections !== undefined)?.httpsConnections,
       at: (blocks[0] as ReadyBlock).listenAt,
       responder,
       compiler,
@@ -85,7 +99,7 @@ interface ServedBlock {
 }
 
 // A server block as the responder sees it: one for each of its zones, for the metrics' labels.
-function serveBlock(ready: ReadyBlock, metrics: Metrics, plugins: readonly string[]): ServedBlock[] {
+function serveBlock(ready: ReadyBlock, scheme: ServedScheme, metrics: Metrics, plugins: readonly string[]): ServedBlock[] {
   const { instances, chain } = ready;
   const observers = instances.flatMap(({ instance }) => (instance.observe === undefined ? [] : [instance.observe.bind(instance)]));
   const errorObservers = instances.flatMap(({ instance }) =>
@@ -95,8 +109,10 @@ function serveBlock(ready: ReadyBlock, metrics: Metrics, plugins: readonly strin
   const takesClasses = new Set(instances.flatMap(({ instance }) => instance.takesClasses ?? []));
   const filters = instances.flatMap(({ instance }) => (instance.filter === undefined ? [] : [instance.filter.bind(instance)]));
   const filter = filters.length === 0 ? undefined : (query: Query) => filters.every((passes) => passes(query));
-  return ready.plan.keys.map(({ zone }) => {
-    const labels = { ...ready.labels, zone: formatName(zone) };
+  const server = labelOf(ready, scheme);
+  const keys = ready.plan.keys.filter((key) => key.scheme === scheme);
+  return keys.map(({ zone }) => {
+    const labels = { ...ready.labels, server, zone: formatName(zone) };
     const traffic = ready.traffic ? createTraffic(metrics, labels, plugins) : undefined;
     return {
       labels,
@@ -106,20 +122,31 @@ function serveBlock(ready: ReadyBlock, metrics: Metrics, plugins: readonly strin
   });
 }
 
-function groupByAddress(blocks: readonly ReadyBlock[]): { addresses: ListenAddress[]; blocks: ReadyBlock[] }[] {
-  const byAddress = new Map<string, { address: ListenAddress; blocks: ReadyBlock[] }>();
+function labelOf({ listen }: ReadyBlock, scheme: ServedScheme): string {
+  return serverLabel(listen.find((address) => address.scheme === scheme));
+}
+
+interface AddressGroup {
+  readonly addresses: ListenAddress[];
+  readonly scheme: ServedScheme;
+  readonly blocks: ReadyBlock[];
+}
+
+function groupByAddress(blocks: readonly ReadyBlock[]): AddressGroup[] {
+  const byAddress = new Map<string, { address: ServedAddress; blocks: ReadyBlock[] }>();
   for (const block of blocks) {
     for (const address of block.listen) {
-      const key = `${address.address} ${address.port}`;
+      const key = `${address.scheme} ${address.address} ${address.port}`;
       const held = byAddress.get(key) ?? { address, blocks: [] };
       held.blocks.push(block);
       byAddress.set(key, held);
     }
   }
-  const groups = new Map<string, { addresses: ListenAddress[]; blocks: ReadyBlock[] }>();
+  const groups = new Map<string, AddressGroup>();
   for (const { address, blocks: served } of byAddress.values()) {
-    const key = served.map((block) => blocks.indexOf(block)).join(" ");
-    const group = groups.get(key) ?? { addresses: [], blocks: served };
+    const { scheme } = address;
+    const key = `${scheme} ${served.map((block) => blocks.indexOf(block)).join(" ")}`;
+    const group = groups.get(key) ?? { addresses: [], scheme, blocks: served };
     group.addresses.push(address);
     groups.set(key, group);
   }

@@ -3,6 +3,7 @@
 
 import { existsSync } from "node:fs";
 import { buildQuery, readResult, type Result, type ServerAddress } from "./client.ts";
+import type { ServedScheme } from "./config/server-keys.ts";
 import { NdotsError, type Finding } from "./errors.ts";
 import { silentLog, type Log } from "./log.ts";
 import { serviceEnvironment } from "./registry/service-env.ts";
@@ -43,9 +44,10 @@ export interface StartOptions {
 
 /** A running server. `await using dns = await startServer(…)` closes it at the end of the block. */
 export interface RunningServer extends AsyncDisposable {
-  /** The first listening address, UDP and TCP. */
+  /** The first listening address, UDP and TCP; the first at all where plain DNS is not served. */
   readonly address: ServerAddress;
-  readonly addresses: readonly ServerAddress[];
+  /** All of them, with what is spoken there: DNS itself, or DNS over TLS or HTTPS. */
+  readonly addresses: readonly (ServerAddress & { readonly scheme: ServedScheme })[];
   /** The cluster as the server sees it; changes applied here are answered at once, wrong ones throw NDOTS_ERR_USAGE. */
   readonly registry: Registry;
   /** What is wrong in the manifests and was left out. */
@@ -98,7 +100,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     ...(options.plugins !== undefined && { plugins: options.plugins }),
     log,
   });
-  const addressesNow = (): ServerAddress[] => server.addresses.map(({ address, port }) => ({ address, port }));
+  const addressesNow = (): RunningServer["addresses"] => server.addresses.map(({ address, port, scheme }) => ({ address, port, scheme }));
   let registry = checkedRegistry(server.registry);
   let closed = false;
   const close = (): Promise<void> => {
@@ -107,7 +109,8 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   };
   return {
     get address() {
-      return addressesNow()[0] as ServerAddress;
+      const [first] = server.addresses.toSorted((one, other) => Number(other.scheme === "dns") - Number(one.scheme === "dns"));
+      return { address: first?.address ?? "", port: first?.port ?? 0 };
     },
     get addresses() {
       return addressesNow();

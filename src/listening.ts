@@ -4,9 +4,9 @@
 
 import type { Group } from "./answering.ts";
 import { listenErrorAt } from "./errors.ts";
-import { bindPair, type ListenerPair } from "./listeners/bind.ts";
+import { bindPair } from "./listeners/bind.ts";
 import { tcpConnectionCap } from "./listeners/descriptors.ts";
-import type { ListenAddress, Listener } from "./listeners/listener.ts";
+import type { ListenAddress, Listener, ServedAddress } from "./listeners/listener.ts";
 import { loadNative, type Native } from "./listeners/native.ts";
 import { tcpListener } from "./listeners/tcp.ts";
 import { udpListener } from "./listeners/udp.ts";
@@ -43,7 +43,7 @@ export interface Listening {
 /** Addresses that wait to be answered by other groups: one of commit() and cancel() is to be called. */
 export interface ListenSwitch {
   /** In the order of the groups. */
-  readonly addresses: readonly ListenAddress[];
+  readonly addresses: readonly ServedAddress[];
   /** Resolves when nothing reads what answered before, and the addresses that are no longer used are closed (at most `graceMs`). */
   commit(graceMs: number): Promise<void>;
   /** Closes what was opened. */
@@ -53,10 +53,10 @@ export interface ListenSwitch {
 /** The sockets of one address. */
 interface Site {
   /** As it was asked for: port 0 is the kernel's choice. */
-  readonly at: ListenAddress;
+  readonly at: ServedAddress;
   group: Group;
-  udp: Listener;
-  tcp: Listener;
+  /** UDP and TCP, or one over TLS. */
+  listeners: readonly Listener[];
 }
 
 export async function createListening(options: ListeningOptions): Promise<Listening> {
@@ -72,19 +72,30 @@ export async function createListening(options: ListeningOptions): Promise<Listen
     collect: () => (isRun ? [{ labels: { path: path.name, threads: String(path.threads) }, value: 1 }] : []),
   });
 
-  async function pair(address: ListenAddress, group: Group): Promise<ListenerPair> {
+  async function listenersAt({ scheme, ...address }: ServedAddress, group: Group): Promise<readonly Listener[]> {
     try {
-      return await bindPair(address, {
+      if (scheme !== "dns") return [await startSecure(scheme, address, group)];
+      const { udp, tcp } = await bindPair(address, {
         udp: (at) => path.udp({ ...at, ...group }),
         tcp: (at) => path.tcp({ ...at, ...group }),
       });
+      return [udp, tcp];
     } catch (error) {
       throw listenErrorAt(group.at, error);
     }
   }
 
+  // On the main thread, whatever the path: the handshakes are node:tls's. Loaded where they are used, as the threads are.
+  async function startSecure(scheme: "tls" | "https", address: ListenAddress, { tls, ...group }: Group): Promise<Listener> {
+    if (tls === undefined) throw new TypeError(`${scheme}:// without certificates`); // transports.ts has said so
+    const served = { ...address, ...group, tls, log: options.log, metrics: options.metrics, limits: { connections: tcpConnectionCap() } };
+    const listener = (await import("./listeners/tls.ts")).tlsListener(served);
+    await listener.start();
+    return listener;
+  }
+
   async function close(closed: readonly Site[], graceMs: number): Promise<void> {
-    await Promise.all(closed.flatMap(({ udp, tcp }) => [udp.stop(graceMs), tcp.stop(graceMs)]));
+    await Promise.all(closed.flatMap(({ listeners }) => listeners.map((listener) => listener.stop(graceMs))));
     closedReceived += receivedBy(closed);
   }
 
@@ -94,9 +105,10 @@ export async function createListening(options: ListeningOptions): Promise<Listen
     const opened: Site[] = [];
     try {
       for (const group of groups) {
-        for (const at of group.addresses) {
+        for (const address of group.addresses) {
+          const at = { ...address, scheme: group.scheme };
           const open = kept.find((site) => isSame(site.at, at) && !wanted.some((other) => other.site === site));
-          const site = open ?? { at, group, ...(await pair(at, group)) };
+          const site = open ?? { at, group, listeners: await listenersAt(at, group) };
           if (open === undefined) opened.push(site);
           wanted.push({ group, site });
         }
@@ -114,12 +126,13 @@ export async function createListening(options: ListeningOptions): Promise<Listen
         await path.run();
       } catch (error) {
         // The system has the calls but refuses a thread (a limit of processes, descriptors or memory): better slow than not at all.
-        const bound = sites.map(({ udp }) => udp.bound);
-        await close(sites, 0);
+        const threaded = sites.filter(({ at }) => at.scheme === "dns");
+        const bound = threaded.map(boundOf);
+        await close(threaded, 0);
         if (isStopped) return; // which is why no thread came up
         path = mainThread(options, `a thread can't be started: ${error instanceof Error ? error.message : String(error)}`);
-        for (const [index, site] of sites.entries()) {
-          Object.assign(site, await pair({ ...site.at, port: bound[index]?.port ?? site.at.port }, site.group));
+        for (const [index, site] of threaded.entries()) {
+          site.listeners = await listenersAt({ ...site.at, port: bound[index]?.port ?? site.at.port }, site.group);
         }
         if (isStopped) await close(sites, 0);
       }
@@ -129,7 +142,7 @@ export async function createListening(options: ListeningOptions): Promise<Listen
       const wanted = await openMissing(groups, sites);
       const opened = wanted.filter(({ site }) => !sites.includes(site)).map(({ site }) => site);
       return {
-        addresses: wanted.map(({ site }) => site.udp.bound),
+        addresses: wanted.map(({ site }) => boundOf(site)),
         async commit(graceMs) {
           const before = sites;
           sites = wanted.map(({ site }) => site);
@@ -137,7 +150,7 @@ export async function createListening(options: ListeningOptions): Promise<Listen
           const kept = wanted.filter(({ site }) => before.includes(site));
           // In one turn: threads that are new start with what is new.
           await Promise.all([
-            ...kept.flatMap(({ site: { udp, tcp }, group }) => [udp.serve(group), tcp.serve(group)]),
+            ...kept.flatMap(({ site: { listeners }, group }) => listeners.map((listener) => listener.serve(group))),
             path.resize(threads),
           ]);
           await close(
@@ -154,7 +167,7 @@ export async function createListening(options: ListeningOptions): Promise<Listen
     },
     standingStill: (overMs) => path.standingStill(overMs),
     windDown() {
-      for (const { tcp } of sites) tcp.windDown?.();
+      for (const listener of sites.flatMap(({ listeners }) => listeners)) listener.windDown?.();
     },
     stop(graceMs) {
       isStopped = true;
@@ -164,14 +177,18 @@ export async function createListening(options: ListeningOptions): Promise<Listen
 }
 
 function receivedBy(sites: readonly Site[]): number {
-  return sites.reduce((sum, { udp, tcp }) => sum + udp.received + tcp.received, 0);
+  return sites.flatMap(({ listeners }) => listeners).reduce((sum, { received }) => sum + received, 0);
 }
 
-function isSame(one: ListenAddress, other: ListenAddress): boolean {
-  return one.address === other.address && one.port === other.port;
+function boundOf({ at, listeners }: Site): ServedAddress {
+  return { ...(listeners[0]?.bound ?? at), scheme: at.scheme };
 }
 
-type Served = ListenAddress & Pick<Group, "responder" | "share" | "unshare">;
+function isSame(one: ServedAddress, other: ServedAddress): boolean {
+  return one.address === other.address && one.port === other.port && one.scheme === other.scheme;
+}
+
+type Served = ListenAddress & Pick<Group, "responder" | "share" | "unshare" | "times">;
 
 // One way to serve sockets.
 interface Path {

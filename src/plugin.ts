@@ -2,6 +2,7 @@
 // parses the Corefile, its setup makes one Instance per server block. Everything it may touch is in its Host.
 
 import type { Syntax } from "./config/directive.ts";
+import type { ServedScheme } from "./config/server-keys.ts";
 import type { DROP, Query, Rcode, Reply, Wire } from "./dns/message.ts";
 import type { Name } from "./dns/name.ts";
 import type { RRClass, RRType } from "./dns/records.ts";
@@ -72,6 +73,12 @@ export interface Instance {
   readonly listen?: readonly string[];
   /** Bound of UDP replies and the size in our OPT record, 512–4096. */
   readonly udpSizeBytes?: number;
+  /** Times and bounds of connections: over TCP, TLS and HTTPS. */
+  readonly connections?: ConnectionTimes;
+  /** What is shown over TLS: the block's `tls://` and `https://` keys are served with it. */
+  readonly tls?: TlsOffer;
+  /** Connections over HTTPS at one time, at one address. */
+  readonly httpsConnections?: number;
   /** Threads that listen for UDP queries, where there are such threads; the most that any block asks for. */
   readonly threads?: number;
   /** How long queries are answered after the signal to stop. */
@@ -85,6 +92,42 @@ export interface Instance {
   start?(): MaybePromise<void>;
   /** When its configuration has ended; also when that was refused before start(). */
   stop?(): MaybePromise<void>;
+}
+
+/** What a configuration says of connections; what it does not say stays as it is. */
+export interface ConnectionTimes {
+  /** From the first byte of a message to its last; from the connection's opening to its first message. */
+  readonly readMs?: number;
+  /** Output of which the client takes nothing. */
+  readonly writeMs?: number;
+  /** From the last answer to the next message. */
+  readonly idleMs?: number;
+  /** Messages of one connection over TCP or TLS; behind the last answer it ends. */
+  readonly queries?: number;
+}
+
+/** Whether clients show a certificate: Go's words, as in CoreDNS. */
+export type ClientAuth = "nocert" | "request" | "require" | "verify_if_given" | "require_and_verify";
+
+/** What a server shows over TLS and asks for. Never changed: other files give other credentials. */
+export interface Credentials {
+  /** PEM, its own certificate first, then those that sign it. */
+  readonly cert: Buffer;
+  /** PEM */
+  readonly key: Buffer;
+  /** Who signs clients' certificates, PEM; undefined: the authorities that Node.js trusts. */
+  readonly ca: Buffer | undefined;
+  readonly clientAuth: ClientAuth;
+}
+
+/** Where the credentials of the next handshake come from. */
+export interface CredentialSource {
+  readonly credentials: Credentials;
+}
+
+export interface TlsOffer extends CredentialSource {
+  /** All that makes it what it is: server blocks that share an address must have the same. */
+  readonly key: string;
 }
 
 /**
@@ -167,6 +210,8 @@ export interface Configuration {
 export interface Host {
   /** Zones of the server block's keys. */
   readonly zones: readonly Name[];
+  /** Schemes of the server block's keys. */
+  readonly schemes: ReadonlySet<ServedScheme>;
   readonly log: Log;
   readonly metrics: Metrics;
   /** The Corefile's path: relative file names in it are relative to its folder. */
@@ -195,7 +240,7 @@ export interface Host {
   notReady(): readonly { readonly plugin: string; readonly reason: string }[];
   /** What stands still: a thread that has not worked for `overMs`, by its name. */
   standingStill(overMs: number): string | undefined;
-  /** Where the server's own DNS sockets are, "" for every address; empty before start. */
+  /** Where the server's own sockets of plain DNS are, "" for every address; empty before start. */
   dnsSockets(): readonly { readonly address: string; readonly port: number }[];
   /** Keeps the counters of the hot path for this block (the `prometheus` plugin). */
   enableTraffic(): void;

@@ -11,7 +11,7 @@ import { FindingsError, formatFinding, NdotsError, type Finding } from "./errors
 import { bringUpGeneration, type Generation } from "./generation.ts";
 import { createHttpServers, type HttpServers, type HttpSwitch } from "./http.ts";
 import { formatAddress, within } from "./listeners/bind.ts";
-import type { ListenAddress } from "./listeners/listener.ts";
+import type { ServedAddress } from "./listeners/listener.ts";
 import { createListening, type ListenSwitch } from "./listening.ts";
 import type { Log, LogOutput } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
@@ -37,7 +37,7 @@ export interface ServerOptions extends Pick<SetupOptions, "corefile" | "file" | 
 
 export interface Server {
   /** Every listening address, in the order of the Corefile. */
-  readonly addresses: readonly ListenAddress[];
+  readonly addresses: readonly ServedAddress[];
   /** Where health, ready and metrics are served. */
   readonly http: HttpServers;
   /** The first source's registry, else the one that the program fills. */
@@ -149,11 +149,20 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       return current.setup.blocks.flatMap(zoneLines);
     },
     describe() {
-      const where = life.addresses.map(formatAddress);
+      const spoken = (scheme: ServedAddress["scheme"]): string =>
+        life.addresses
+          .filter((address) => address.scheme === scheme)
+          .map(formatAddress)
+          .join(", ");
+      const listens = [
+        [spoken("dns"), `for UDP and TCP: ${listening.describe()}`],
+        [spoken("tls"), "for DNS over TLS: on the main thread (node:tls)"],
+        [spoken("https"), "for DNS over HTTPS: on the main thread (node:tls, node:http2)"],
+      ] as const;
       const heapMiB = Math.round(getHeapStatistics().heap_size_limit / MIB);
       const tableMiB = Math.round(current.groups.reduce((sum, { table }) => sum + table.bytes, 0) / MIB);
       return [
-        `listening on ${where.join(", ")} for UDP and TCP: ${listening.describe()}`,
+        ...listens.filter(([where]) => where !== "").map(([where, how]) => `listening on ${where} ${how}`),
         `memory: at most ${heapMiB} MiB of JavaScript heap (--max-old-space-size sets it), ${tableMiB} MiB of answer table beside it`,
       ];
     },
@@ -324,10 +333,13 @@ function tell(log: Log, finding: Finding): void {
 }
 
 function zoneLines(block: ReadyBlock): string[] {
-  return block.plan.keys.flatMap(({ zone, port }) =>
+  return block.plan.keys.flatMap(({ scheme, zone, port }) =>
     block.listen
-      .filter((address) => port === undefined || address.port === port)
-      .map((address) => `${formatName(zone)}:${address.port}${address.address === "" ? "" : ` on ${address.address}`}`),
+      .filter((address) => address.scheme === scheme && (port === undefined || address.port === port))
+      .map(({ address, port: served }) => {
+        const where = `${formatName(zone)}:${served}${address === "" ? "" : ` on ${address}`}`;
+        return scheme === "dns" ? where : `${scheme}://${where}`;
+      }),
   );
 }
 

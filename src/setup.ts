@@ -10,11 +10,12 @@ import { FindingsError, type Finding, type Position } from "./errors.ts";
 import type { AskedRoute } from "./http.ts";
 import type { Zone } from "./dns/zone.ts";
 import { formatAddress } from "./listeners/bind.ts";
-import type { ListenAddress } from "./listeners/listener.ts";
+import type { ListenAddress, ServedAddress } from "./listeners/listener.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Configuration, Host, Instance, Plugin } from "./plugin.ts";
 import type { Lease } from "./sources.ts";
+import { checkTransports } from "./transports.ts";
 
 export interface SetupOptions {
   /** The Corefile's text. */
@@ -44,7 +45,7 @@ export interface ReadyBlock {
   readonly instances: readonly NamedInstance[];
   readonly chain: Chain;
   /** Where it listens. */
-  readonly listen: readonly ListenAddress[];
+  readonly listen: readonly ServedAddress[];
   /** What says so: `bind`, else the block. */
   readonly listenAt: Position;
   /** In metrics: `dns://:53`, as CoreDNS labels its servers, and "" without a view. */
@@ -55,7 +56,7 @@ export interface ReadyBlock {
 
 /** What the running server tells its plugins through their Host. */
 export interface Life {
-  addresses: readonly ListenAddress[];
+  addresses: readonly ServedAddress[];
   standingStill: (overMs: number) => string | undefined;
   stopping: boolean;
   draining: boolean;
@@ -95,7 +96,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
   try {
     for (const plan of planned.blocks) blocks.push(await setUpBlock(plan));
     findings.push(...checkOverlaps(planned.blocks, options.port, (plan) => boundAddresses(blocks, plan)));
-    findings.push(...checkRoutes(routes, blocks));
+    findings.push(...checkTransports(blocks), ...checkRoutes(routes, blocks));
     refuseErrors(findings);
     return setup;
   } catch (error) {
@@ -114,6 +115,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
       if (plugin === undefined) continue; // readBlocks() has said so
       const host: Host = {
         zones: plan.keys.map((key) => key.zone),
+        schemes: new Set(plan.keys.map((key) => key.scheme)),
         log: options.log.plugin(name),
         metrics: options.metrics,
         file: options.file,
@@ -128,7 +130,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         http: (route) => void routes.push({ ...route, handle: (request) => route.handle(request), at }),
         notReady: () => notReady(blocks),
         standingStill: (overMs) => life.standingStill(overMs),
-        dnsSockets: () => life.addresses,
+        dnsSockets: () => life.addresses.filter(({ scheme }) => scheme === "dns"),
         enableTraffic: () => void (traffic = true),
         get stopping() {
           return life.stopping;
@@ -145,7 +147,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
     }
     const listen = listenAddresses(plan, instances, options);
     const view = instances.find(({ instance }) => instance.view !== undefined)?.instance.view ?? "";
-    const labels = { server: serverLabel(listen), view };
+    const labels = { server: serverLabel(listen[0]), view };
     ready = { plan, instances, chain: composeChain(instances), listen, listenAt: listenAt ?? plan, labels, traffic };
     return ready;
   }
@@ -185,14 +187,21 @@ function listenAddresses(
   plan: PlannedBlock,
   instances: readonly NamedInstance[],
   options: Pick<SetupOptions, "port" | "address">,
-): ListenAddress[] {
+): ServedAddress[] {
   const bound = instances.flatMap(({ instance }) => instance.listen ?? []);
-  const ports = new Set(plan.keys.map((key) => portOf(key, options.port)));
-  return (bound.length > 0 ? bound : [options.address]).flatMap((address) => [...ports].map((port) => ({ address, port })));
+  const places = new Map(
+    plan.keys.map((key) => {
+      const { scheme } = key;
+      const port = portOf(key, options.port);
+      return [`${scheme} ${port}`, { scheme, port }];
+    }),
+  );
+  return (bound.length > 0 ? bound : [options.address]).flatMap((address) => [...places.values()].map((place) => ({ address, ...place })));
 }
 
-function serverLabel([first]: readonly ListenAddress[]): string {
-  return `dns://${formatAddress(first ?? { address: "", port: 0 })}`;
+/** `dns://:53`, `tls://192.0.2.1:853`: a server in metrics. */
+export function serverLabel(first: ServedAddress = { scheme: "dns", address: "", port: 0 }): string {
+  return `${first.scheme}://${formatAddress(first)}`;
 }
 
 /** Every plugin that is not ready, by name, each once. */

@@ -10,12 +10,20 @@ import { parseZone } from "./zones.ts";
 
 /** The transports that a key may name, with their ports. */
 export const schemes = { dns: 53, tls: 853, quic: 853, https: 443, https3: 443, grpc: 443 } as const;
-export type Scheme = keyof typeof schemes;
+type Scheme = keyof typeof schemes;
+/** DNS itself over UDP and TCP, over TLS (RFC 7858) and over HTTPS (RFC 8484). */
+export type ServedScheme = Exclude<Scheme, keyof typeof UNSERVED>;
+
+const UNSERVED = {
+  quic: "Node.js has no QUIC; serve DNS over TLS, tls://, or HTTPS, https://",
+  https3: "Node.js has no QUIC; serve https://, which is HTTP/2 and HTTP/1.1",
+  grpc: "DNS over gRPC is not served; serve DNS over HTTPS, https://, or TLS, tls://",
+} as const;
 
 export interface ServerKey extends Position {
   /** As written. */
   readonly text: string;
-  readonly scheme: Scheme;
+  readonly scheme: ServedScheme;
   readonly zone: Name;
   /** As written; undefined leaves it to the scheme or the command line. */
   readonly port: number | undefined;
@@ -33,7 +41,8 @@ export function parseServerKey(token: Token, text: string, findings: Finding[]):
   if (!isScheme(scheme)) {
     return report("error", `unknown scheme ${prefix}://, known: ${Object.keys(schemes).join(", ")}`);
   }
-  if (scheme !== "dns") report("error", `not supported yet: ${scheme}:// comes with a later version`);
+  if (isUnserved(scheme)) return report("error", `${scheme}:// is not supported: ${UNSERVED[scheme]}`);
+  if (scheme === "https") report("error", "not supported yet: https:// comes with a later version");
   // What follows the last colon is a port, unless it is the end of an IPv6 network (2001:db8::/32).
   const [, host = address, portText] = /^(.*):([^:/]*)$/s.exec(address) ?? [];
   const port = portText === undefined ? undefined : Number(portText);
@@ -48,6 +57,10 @@ export function parseServerKey(token: Token, text: string, findings: Finding[]):
 
 function isScheme(text: string): text is Scheme {
   return Object.hasOwn(schemes, text);
+}
+
+function isUnserved(scheme: Scheme): scheme is keyof typeof UNSERVED {
+  return Object.hasOwn(UNSERVED, scheme);
 }
 
 /** The port that a key is served on: its own, else `defaultPort` for plain DNS, else its scheme's. */

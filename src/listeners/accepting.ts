@@ -6,8 +6,8 @@ import { closeSync, openSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import type { Log } from "../log.ts";
 import { bindAddress, codeOf, within } from "./bind.ts";
+import type { CloseReason, Connection, TcpLimits } from "./connection.ts";
 import type { ListenAddress } from "./listener.ts";
-import type { CloseReason, TcpLimits } from "./tcp-connection.ts";
 
 /** Time, for tests to hold still. */
 export interface SweepClock {
@@ -15,23 +15,6 @@ export interface SweepClock {
   now(): number;
   /** Calls `run` every `intervalMs` until the returned function is called; keeps no process alive. */
   every(intervalMs: number, run: () => void): () => void;
-}
-
-/** An open connection, as far as it is capped, timed and ended. */
-export interface Connection {
-  readonly remoteAddress: string;
-  readonly hasAsked: boolean;
-  /** When the last answer went, or the connection opened. */
-  readonly idleSinceMs: number;
-  /** Nothing received, worked out or being sent. */
-  readonly isIdle: boolean;
-  /** Closes what would be over its time at `nowMs`. */
-  checkTimeouts(nowMs: number): void;
-  /** Sends what is written, then ends. */
-  close(reason: CloseReason): void;
-  /** Answers what it has, then closes. */
-  drain(): void;
-  destroy(): void;
 }
 
 export interface AcceptingOptions extends ListenAddress {

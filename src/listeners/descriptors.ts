@@ -1,7 +1,7 @@
 // How many file descriptors TCP clients may take, so that /health, the manifests and UDP always have theirs.
 
 import { readFileSync } from "node:fs";
-import { DEFAULT_TCP_LIMITS } from "./tcp-connection.ts";
+import { DEFAULT_TCP_LIMITS } from "./connection.ts";
 
 /** Node's own, the sockets that listen, HTTP's 100 connections, files that are being read. */
 const RESERVED_DESCRIPTORS = 160;

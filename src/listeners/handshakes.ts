@@ -5,9 +5,9 @@
 import { constants } from "node:crypto";
 import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
-import { ignore, type Connection } from "./accepting.ts";
-import type { ClientAuth, Credentials, CredentialSource } from "./listener.ts";
-import type { CloseReason, TcpLimits } from "./tcp-connection.ts";
+import type { ClientAuth, Credentials, CredentialSource } from "../plugin.ts";
+import { ignore } from "./accepting.ts";
+import type { CloseReason, Connection, TcpLimits } from "./connection.ts";
 
 /** What the handshakes of a listener share. */
 export interface HandshakeOptions {

@@ -1,9 +1,11 @@
 // What every listener is: sockets of one transport on one address, answering through a Responder.
 
+import type { ServedScheme } from "../config/server-keys.ts";
 import type { Transport } from "../dns/message.ts";
 import type { SharedFront } from "../front.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Log } from "../log.ts";
+import type { ConnectionTimes, CredentialSource } from "../plugin.ts";
 import type { Responder } from "../respond.ts";
 
 export interface ListenAddress {
@@ -13,35 +15,9 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** What a configuration says of connections; what it does not say stays as it is. */
-export interface ConnectionTimes {
-  /** From the first byte of a message to its last. */
-  readonly readMs?: number;
-  /** Output of which the client takes nothing. */
-  readonly writeMs?: number;
-  /** From the last answer to the next message. */
-  readonly idleMs?: number;
-  /** Messages of one connection. */
-  readonly queries?: number;
-}
-
-/** Whether clients show a certificate: Go's words, as in CoreDNS. */
-export type ClientAuth = "nocert" | "request" | "require" | "verify_if_given" | "require_and_verify";
-
-/** What a server shows over TLS and asks for. Never changed: other files give other credentials. */
-export interface Credentials {
-  /** PEM, its own first, then those that sign it. */
-  readonly cert: Buffer;
-  /** PEM */
-  readonly key: Buffer;
-  /** Who signs clients' certificates, PEM; undefined: the authorities that Node.js trusts. */
-  readonly ca: Buffer | undefined;
-  readonly clientAuth: ClientAuth;
-}
-
-/** Where the credentials of the next handshake come from. */
-export interface CredentialSource {
-  readonly credentials: Credentials;
+/** An address, and what is spoken there. */
+export interface ServedAddress extends ListenAddress {
+  readonly scheme: ServedScheme;
 }
 
 /** What answers the packets of a listener. */
@@ -50,7 +26,9 @@ export interface ServedBy {
   /** Of TCP connections. */
   readonly times?: ConnectionTimes;
   /** Of listeners over TLS. */
-  readonly tls?: CredentialSource;
+  readonly tls?: CredentialSource | undefined;
+  /** Of listeners over HTTPS. */
+  readonly httpsConnections?: number | undefined;
   /** What one more thread needs to answer hits by itself; called for each start of a thread. The portable listeners need none. */
   share(): SharedFront;
   /** Takes back what share() gave: its thread no longer reads it. */

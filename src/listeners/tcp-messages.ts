@@ -3,9 +3,10 @@
 
 import type { Exchange } from "../dns/question.ts";
 import type { SharedFront } from "../front.ts";
-import type { ConnectionTimes, ListenAddress } from "./listener.ts";
+import type { ConnectionTimes } from "../plugin.ts";
+import type { ListenAddress } from "./listener.ts";
 import type { Counter } from "../metrics.ts";
-import { CLOSE_REASONS, type CloseReason, type TcpLimits } from "./tcp-connection.ts";
+import { CLOSE_REASONS, type CloseReason, type TcpLimits } from "./connection.ts";
 
 /** What the thread starts with. */
 export interface TcpThreadData {

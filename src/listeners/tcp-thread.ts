@@ -9,7 +9,7 @@ import type { Metrics } from "../metrics.ts";
 import { bindAddress, listenError, openBeside, within, type Neighbour } from "./bind.ts";
 import type { ListenAddress, Listener, ServedBy } from "./listener.ts";
 import type { Native } from "./native.ts";
-import { CLOSE_REASONS, type TcpLimits } from "./tcp-connection.ts";
+import { CLOSE_REASONS, type TcpLimits } from "./connection.ts";
 import { closedCounter } from "./tcp-messages.ts";
 import { RestartPause } from "./restart-pause.ts";
 import { startRun, type Run } from "./tcp-run.ts";

@@ -6,8 +6,10 @@ import { Exchange } from "../dns/question.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Responder } from "../respond.ts";
 import { createAccepting, SYSTEM_CLOCK, type Accepting, type SweepClock } from "./accepting.ts";
-import type { ConnectionTimes, Listener, ListenerOptions } from "./listener.ts";
-import { DEFAULT_TCP_LIMITS, TcpConnection, withTimes, type TcpLimits, type TcpService } from "./tcp-connection.ts";
+import type { ConnectionTimes } from "../plugin.ts";
+import type { Listener, ListenerOptions } from "./listener.ts";
+import { DEFAULT_TCP_LIMITS, withTimes, type TcpLimits } from "./connection.ts";
+import { TcpConnection, type TcpService } from "./tcp-connection.ts";
 
 export interface TcpOptions extends Omit<ListenerOptions, "responder" | "metrics"> {
   readonly responder: Pick<Responder, "respond">;

@@ -3,7 +3,8 @@
 
 import { createAccepting, SYSTEM_CLOCK, type Accepting } from "./accepting.ts";
 import { createHandshakes } from "./handshakes.ts";
-import type { CredentialSource, Listener, ServedBy } from "./listener.ts";
+import type { CredentialSource } from "../plugin.ts";
+import type { Listener, ServedBy } from "./listener.ts";
 import { TcpConnection } from "./tcp-connection.ts";
 import { createTcpService, type TcpOptions } from "./tcp.ts";
 

@@ -132,6 +132,16 @@ describe("zones served twice", () => {
     });
   }
 
+  it("tls:// is read, and each zone keeps its scheme", () => {
+    const { blocks, findings } = parseCorefile({ file: "Corefile", text: "tls://a.org dns://.:8443 TLS://b {\n}" });
+    expect(findings).to.deep.equal([]);
+    expect(blocks.flatMap(({ keys }) => keys.map(({ scheme, zone, port }) => `${scheme} ${formatName(zone)} ${port}`))).to.deep.equal([
+      "tls a.org. undefined",
+      "dns . 8443",
+      "tls b. undefined",
+    ]);
+  });
+
   it("the default port fills plain keys without a port only", () => {
     const { blocks } = parseCorefile({ file: "Corefile", text: "a b:54 tls://c https://d {\n}" });
     expect(blocks.flatMap(({ keys }) => keys.map((key) => portOf(key, 1053)))).to.deep.equal([1053, 54, 853, 443]);

@@ -238,7 +238,11 @@ describe("Corefile: what is wrong", () => {
     },
     { rule: "a comma before the brace", text: "a.org, {\n}", says: ['Corefile:1:8: expected another key after the comma, found "{"'] },
     { rule: "a comma at the end", text: "a.org,\n", says: ["Corefile:1:1: expected another key after the comma, found nothing"] },
-    { rule: "a scheme for later", text: "tls://a.org {\n}", says: ["Corefile:1:1: not supported yet: tls:// comes with a later version"] },
+    {
+      rule: "a scheme that is not served",
+      text: "quic://a.org {\n}",
+      says: ["Corefile:1:1: quic:// is not supported: Node.js has no QUIC; serve DNS over TLS, tls://, or HTTPS, https://"],
+    },
     {
       rule: "an unknown scheme",
       text: "http://a.org {\n}",

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { expect } from "chai";
 import type { Listener, ListenerOptions } from "../../src/listeners/listener.ts";
 import type { SweepClock } from "../../src/listeners/accepting.ts";
-import type { TcpLimits } from "../../src/listeners/tcp-connection.ts";
+import type { TcpLimits } from "../../src/listeners/connection.ts";
 import { headerOf, query, tcpConnection, udpClient, type Target, type TcpConnection } from "../helpers/dns-client.ts";
 import {
   countedMetrics,

@@ -132,7 +132,7 @@ describe("listening: metrics", () => {
       const options = { corefile, file, port: 0, address: "", embedded: false, strict: true, env: {}, log: silentLog, listeners };
       const server = await createServer(options);
       try {
-        const [target] = server.addresses as [Target];
+        const target = server.addresses[0] ?? expect.fail();
         await server.settled();
         for (let count = 0; count < 3; count++) await udpAsk(target, query({ name: NAME }));
         await udpAsk(target, query({ name: `no-${NAME}` }));

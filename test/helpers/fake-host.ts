@@ -52,6 +52,7 @@ export function fakeHost(name: string, overrides: Partial<Host> = {}): FakeHost 
   const registry = createRegistry();
   const host: FakeHost = {
     zones: [ROOT],
+    schemes: new Set(["dns"]),
     log: log.plugin(name),
     lines: log.lines,
     metrics: createMetrics(),

@@ -2,8 +2,9 @@
 
 import type { ConnectionOptions } from "node:tls";
 import { expect } from "chai";
-import type { ClientAuth, Credentials, ServedBy } from "../../src/listeners/listener.ts";
+import type { ServedBy } from "../../src/listeners/listener.ts";
 import { tlsListener } from "../../src/listeners/tls.ts";
+import type { ClientAuth, Credentials } from "../../src/plugin.ts";
 import { listenerContract, rig, type ListenerFactory } from "../contracts/listener.ts";
 import { tcpListenerContract, tcpTimeContract } from "../contracts/tcp-listener.ts";
 import { createAuthority } from "../helpers/certificates.ts";
