@@ -2,6 +2,7 @@
 // Corefile. A new plugin is one folder and two lines here.
 
 import type { Plugin } from "../plugin.ts";
+import acl from "./acl/acl.ts";
 import bind from "./bind/bind.ts";
 import bufsize from "./bufsize/bufsize.ts";
 import chaos from "./chaos/chaos.ts";
@@ -33,6 +34,7 @@ const inOrder = [
   log,
   chaos,
   loadbalance,
+  acl,
   hosts,
   search,
   kubernetes,
