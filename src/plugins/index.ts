@@ -18,6 +18,7 @@ import multisocket from "./multisocket/multisocket.ts";
 import prometheus from "./prometheus/prometheus.ts";
 import ready from "./ready/ready.ts";
 import reload from "./reload/reload.ts";
+import rewrite from "./rewrite/rewrite.ts";
 import search from "./search/search.ts";
 import whoami from "./whoami/whoami.ts";
 
@@ -34,6 +35,7 @@ const inOrder = [
   log,
   chaos,
   loadbalance,
+  rewrite,
   acl,
   hosts,
   search,

@@ -1,0 +1,80 @@
+// rewrite — asks for something else than the client did, and makes the answer look as if it had not. Rules are met in the order
+// of the file and undone in reverse. The answer table goes on to serve what no rule can apply to: rules say so themselves.
+
+import { emptyReply, DROP, Rcodes, type Query, type Reply } from "../../dns/message.ts";
+import { recordsOf } from "../../dns/wire.ts";
+import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Plugin, type Touches } from "../../plugin.ts";
+import { followRedirect, redirectIn, rewriteAnswer, type AnswerRule } from "./answers.ts";
+import { nameOf, textOf } from "./names.ts";
+import type { Rule } from "./rule.ts";
+import { syntax } from "./syntax.ts";
+
+const NAME = "rewrite";
+/** CNAMEs that are followed for one question. */
+const MAX_HOPS = 10;
+
+const plugin: Plugin<readonly Rule[]> = definePlugin({ name: NAME, syntax, setup: (rules, host) => setup(rules, host) });
+export default plugin;
+
+function setup(rules: readonly Rule[], host: Host): Instance {
+  const transparent = touchesOf(rules);
+  const takesClasses = rules.flatMap(({ takesClass }) => takesClass ?? []);
+  return {
+    ...(transparent !== undefined && { transparent }),
+    ...(takesClasses.length > 0 && { takesClasses }),
+    handle(query, next) {
+      let asked = query;
+      let qname = textOf(query.qname);
+      const met: AnswerRule[] = [];
+      for (const rule of rules) {
+        const change = rule.apply(asked, qname);
+        if (change === undefined) continue;
+        if ("invalid" in change) return { ...emptyReply(Rcodes.SERVFAIL, NAME), error: `invalid name after rewrite: ${change.invalid}` };
+        if (change.query.qname !== asked.qname) qname = textOf(change.query.qname);
+        asked = change.query;
+        met.push(...change.answer);
+        if (rule.stops) break;
+      }
+      // Taken for a rule that did not come to it: what stands behind holds class IN.
+      if (asked.qclass === query.qclass && takesClasses.includes(asked.qclass)) return emptyReply(Rcodes.REFUSED, NAME);
+      const answer = next(asked);
+      if (met.length === 0) return answer;
+      const lastFirst = met.reverse();
+      return answer instanceof Promise ? answer.then((reply) => undo(reply, asked, lastFirst)) : undo(answer, asked, lastFirst);
+    },
+  };
+
+  function undo(reply: Answer, asked: Query, rules: readonly AnswerRule[]): MaybePromise<Answer> {
+    if (reply === DROP) return DROP;
+    const records = recordsOf(reply);
+    const { hops = 0 } = asked;
+    const redirect = hops < MAX_HOPS ? redirectIn(records.answer, rules) : undefined;
+    const target = redirect === undefined ? undefined : nameOf(redirect.target);
+    if (redirect === undefined || target === undefined) return rewritten(reply, rules);
+    const found = host.ask({ ...asked, qname: target, hops: hops + 1 });
+    const follow = (there: Answer): Answer =>
+      there === DROP ? rewritten(reply, rules) : followRedirect(records, redirect, recordsOf(there), rules);
+    return found instanceof Promise ? found.then(follow) : follow(found);
+  }
+}
+
+// Another server's message stays byte for byte where nothing in it changes.
+function rewritten(reply: Reply, rules: readonly AnswerRule[]): Reply {
+  const records = recordsOf(reply);
+  const changed = rewriteAnswer(records, rules);
+  return changed === records ? reply : changed;
+}
+
+// A question that no rule applies to stays what it is, so rules that come later see it as it was asked.
+function touchesOf(rules: readonly Rule[]): true | Touches | undefined {
+  const all: Touches[] = [];
+  for (const { touches } of rules) {
+    if (touches === undefined) return undefined;
+    all.push(touches);
+  }
+  return {
+    names: all.flatMap(({ names = [] }) => names),
+    below: all.flatMap(({ below = [] }) => below),
+    types: all.flatMap(({ types = [] }) => types),
+  };
+}
