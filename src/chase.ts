@@ -4,14 +4,12 @@
 
 import { DROP, EdeCodes, emptyReply, Rcodes, type Ede, type Query, type Records } from "./dns/message.ts";
 import type { Name } from "./dns/name.ts";
-import { RRTypes, type RRType } from "./dns/records.ts";
+import { isMetaType, RRTypes } from "./dns/records.ts";
 import { recordsOf } from "./dns/wire.ts";
 import type { Answer, MaybePromise, Next } from "./plugin.ts";
 
 /** CNAMEs that are followed for one question; CoreDNS's bound. */
 const MAX_HOPS = 10;
-/** QTYPEs and Meta-TYPEs (RFC 6895 §3.1): questions about a name, not for data that a CNAME could stand for. */
-const META_TYPES = { first: 128, last: 255 } as const;
 const UNREACHED: Ede = { code: EdeCodes.NO_REACHABLE_AUTHORITY, text: "the target of the alias could not be asked" };
 
 /**
@@ -22,13 +20,9 @@ const UNREACHED: Ede = { code: EdeCodes.NO_REACHABLE_AUTHORITY, text: "the targe
  */
 export function followAlias(query: Query, aliases: Records, target: Name, ask: Next): MaybePromise<Answer> {
   const hops = (query.hops ?? 0) + aliases.answer.length;
-  if (hops > MAX_HOPS || isMeta(query.qtype)) return aliases;
+  if (hops > MAX_HOPS || isMetaType(query.qtype)) return aliases;
   const given = ask({ ...query, qname: target, hops });
   return given instanceof Promise ? given.then((answer) => joined(aliases, answer)) : joined(aliases, given);
-}
-
-function isMeta(type: RRType): boolean {
-  return type >= META_TYPES.first && type <= META_TYPES.last;
 }
 
 function joined(aliases: Records, given: Answer): Answer {

@@ -8,6 +8,7 @@ import {
   Flags,
   HEADER_BYTES,
   isWire,
+  MAX_MESSAGE_BYTES,
   OPT_BYTES,
   OPTION_EDE,
   putUint16,
@@ -21,7 +22,7 @@ import {
   type Reply,
   type Wire,
 } from "./message.ts";
-import { lowerCase, readName, type Name } from "./name.ts";
+import { lowerCase, nameToWire, readName, type Name } from "./name.ts";
 import { RRTypes, type Rdata, type RecordSet, type RRType } from "./records.ts";
 import { answersQuestion, recordsOf } from "./wire.ts";
 
@@ -33,12 +34,15 @@ export interface EncodeLimits {
   readonly udpSize: number;
 }
 
+/** What of a query a reply echoes. */
+export type Question = Pick<Query, "flags" | "edns" | "wire">;
+
 /**
  * Encodes a reply into `out` from offset 0 and returns its length. Whole records only: what does not fit is left
  * out from the end, additional rrsets silently, others with TC (RFC 2181 §9); the OPT record always fits.
  * `out` must hold `limits.maxBytes`.
  */
-export function encodeReply(out: Uint8Array, query: Query, reply: Reply, limits: EncodeLimits): number {
+export function encodeReply(out: Uint8Array, query: Question, reply: Reply, limits: EncodeLimits): number {
   if (isWire(reply) && !answersQuestion(reply, query)) return encodeReply(out, query, recordsOf(reply), limits);
   const { edns, wire } = query;
   const start = questionEnd(wire);
@@ -56,7 +60,22 @@ export function encodeReply(out: Uint8Array, query: Query, reply: Reply, limits:
   return encodeOpt(out, start + length, limits.maxBytes, limits.udpSize, edns.dnssecOk, reply.rcode >> 4, reply.ede, reply.options);
 }
 
-function flagsOf({ flags: asked, edns }: Query, { rcode, authoritative, recursionAvailable, authenticated }: Reply): number {
+/** A reply as a message to the question itself, whoever asked it and however: for what remembers replies. */
+export function toWire(reply: Records, { qname, qtype, qclass }: Pick<Query, "qname" | "qtype" | "qclass">): Wire {
+  const name = nameToWire(qname);
+  const wire = new Uint8Array(HEADER_BYTES + name.length + 4);
+  putUint16(wire, 4, 1);
+  wire.set(name, HEADER_BYTES);
+  putUint16(wire, HEADER_BYTES + name.length, qtype);
+  putUint16(wire, HEADER_BYTES + name.length + 2, qclass);
+  const scratch = Buffer.allocUnsafe(MAX_MESSAGE_BYTES);
+  const question = { flags: 0, edns: undefined, wire };
+  const length = encodeReply(scratch, question, reply, { maxBytes: scratch.length, udpSize: 0 });
+  const { answer: _answer, authority: _authority, additional: _additional, ...head } = reply;
+  return { ...head, message: Uint8Array.from(scratch.subarray(0, length)) };
+}
+
+function flagsOf({ flags: asked, edns }: Question, { rcode, authoritative, recursionAvailable, authenticated }: Reply): number {
   let flags = Flags.QR | (asked & (Flags.RD | Flags.CD)) | (rcode & 0x0f);
   if (authoritative) flags |= Flags.AA;
   if (recursionAvailable === true) flags |= Flags.RA;

@@ -21,6 +21,13 @@ export const RRTypes = {
   MAILA: 254, ANY: 255, URI: 256, CAA: 257,
 } as const;
 
+/** QTYPEs and Meta-TYPEs (RFC 6895 §3.1): questions about a name, not for data that a CNAME could stand for. */
+export function isMetaType(type: RRType): boolean {
+  return type >= FIRST_META_TYPE && type <= RRTypes.ANY;
+}
+
+const FIRST_META_TYPE = 128;
+
 /** The RR classes (RFC 1035 §3.2.4, RFC 2136 §2.4). */
 export const RRClasses = { IN: 1, CS: 2, CH: 3, HS: 4, NONE: 254, ANY: 255 } as const;
 

@@ -74,7 +74,7 @@ export function readAnswer(packet: Uint8Array, by: string): Wire | undefined {
 }
 
 /** Whether the message's question is the client's, but for the case of letters: then its records can be copied. */
-export function answersQuestion({ message }: Wire, { wire }: Query): boolean {
+export function answersQuestion({ message }: Wire, { wire }: Pick<Query, "wire">): boolean {
   const end = questionEnd(wire);
   if (questionEnd(message) !== end) return false;
   for (let at = HEADER_BYTES; at < end; at++) {
