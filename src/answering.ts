@@ -2,11 +2,12 @@
 // listeners of these addresses call, on the main thread or in threads of their own. Built once, by server.ts.
 
 import { createCompiler, type Compiler } from "./answers/compile.ts";
+import type { KeptAnswers } from "./answers/keeping.ts";
 import { TableWriter } from "./answers/table.ts";
 import { DEFAULT_UDP_BYTES, type Query } from "./dns/message.ts";
 import { formatName } from "./dns/name.ts";
 import type { ServedScheme } from "./config/server-keys.ts";
-import type { ConnectionTimes, TlsOffer } from "./plugin.ts";
+import type { ConnectionTimes, Instance, Memory, TlsOffer } from "./plugin.ts";
 import { createErrorLimiter } from "./error-limit.ts";
 import type { Position } from "./errors.ts";
 import type { SharedFront } from "./front.ts";
@@ -15,7 +16,7 @@ import type { Log } from "./log.ts";
 import type { Metrics, ServerMetrics } from "./metrics.ts";
 import { createResponder, type Block, type EndingResponder } from "./respond.ts";
 import { serverLabel, type ReadyBlock, type Setup } from "./setup.ts";
-import { createTraffic, type BlockLabels } from "./traffic.ts";
+import { createTraffic, pluginOf, type BlockLabels } from "./traffic.ts";
 
 /** Addresses that are served by the same blocks. */
 export interface Group {
@@ -38,12 +39,22 @@ export interface Group {
   unshare(shared: SharedFront): void;
 }
 
-/** Makes the groups of a configuration, in the order in which the Corefile names their addresses. */
-export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEnabled }: ServerMetrics, log: Log): readonly Group[] {
+/**
+ * Makes the groups of a configuration, in the order in which the Corefile names their addresses.
+ * @param tables `off`: the answer tables stay empty.
+ */
+export function createGroups(
+  setup: Setup,
+  metrics: Metrics,
+  { panics, pluginEnabled }: ServerMetrics,
+  log: Log,
+  tables: "on" | "off" = "on",
+): readonly Group[] {
   const dropped = metrics.counter("ndots_dropped_packets_total", "Packets that got no answer, by reason.");
   const errorLimiter = createErrorLimiter(() => dropped.add({ reason: "error_rate" }));
-  const plugins = ["", ...new Set(setup.blocks.flatMap(({ instances }) => instances.map(({ name }) => name)))];
-  return groupByAddress(setup.blocks).map(({ addresses, scheme, blocks }) => {
+  const plugins = pluginSlots(setup);
+  const memories = new Map<Instance, KeptIn[]>();
+  const groups: readonly Group[] = groupByAddress(setup.blocks).map(({ addresses, scheme, blocks }) => {
     const table = new TableWriter();
     const served = blocks.flatMap((block) => serveBlock(block, scheme, metrics, plugins));
     for (const { labels, instances } of served) {
@@ -55,11 +66,18 @@ export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEna
       (error) => log.error(`answer table: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
     );
     const owners = Uint8Array.from(compiler.owners, (owner) => plugins.indexOf(owner));
+    for (const [keeper, kept] of compiler.memories) {
+      const traffics = served.flatMap(({ instances: own, block: { traffic } }) =>
+        traffic !== undefined && own.some(({ instance }) => instance === keeper) ? [traffic] : [],
+      );
+      const hits = (zone: number): number => sum(traffics.map((traffic) => traffic.answeredBy(plugins[owners[zone] as number] as string)));
+      memories.set(keeper, [...(memories.get(keeper) ?? []), { kept, hits }]);
+    }
     const responder = createResponder({
       blocks: served.map(({ block }) => block),
       table: table.reader,
       owners,
-      plugins,
+      plugins: plugins.map(pluginOf),
       refusedTraffic: blocks.some((block) => block.traffic)
         ? createTraffic(metrics, { server: labelOf(blocks[0] as ReadyBlock, scheme), zone: "dropped", view: "" }, plugins)
         : undefined,
@@ -90,6 +108,43 @@ export function createGroups(setup: Setup, metrics: Metrics, { panics, pluginEna
       },
     };
   });
+  if (tables === "on") for (const [keeper, kept] of memories) keeper.remember?.(memoryOf(kept));
+  return groups;
+}
+
+// Who may write replies, "" for the server itself. Hits on what a plugin has kept in the tables are counted apart.
+function pluginSlots({ blocks }: Setup): readonly string[] {
+  const instances = blocks.flatMap((block) => block.instances);
+  const keepers = instances.filter(({ instance }) => instance.remember !== undefined);
+  const kept = keepers.flatMap(({ name }) => [`${name}/success`, `${name}/denial`]);
+  return ["", ...new Set([...instances.map(({ name }) => name), ...kept])];
+}
+
+// A plugin's foreign answers in one table.
+interface KeptIn {
+  readonly kept: KeptAnswers;
+  /** How often those of a zone index have been told. */
+  hits(zone: number): number;
+}
+
+// A block that listens at addresses of several groups keeps its answers in each of their tables.
+function memoryOf(tables: readonly KeptIn[]): Memory {
+  return {
+    keep(qname, qtype, answer, times) {
+      for (const { kept } of tables) kept.keep(qname, qtype, answer, times);
+    },
+    forget(qname, qtype) {
+      for (const { kept } of tables) kept.forget(qname, qtype);
+    },
+    hits: () => ({
+      success: sum(tables.map(({ kept, hits }) => hits(kept.zones.success))),
+      denial: sum(tables.map(({ kept, hits }) => hits(kept.zones.denial))),
+    }),
+  };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 interface ServedBlock {

@@ -99,7 +99,7 @@ async function createGeneration(options: GenerationOptions): Promise<Generation>
   const { log, report } = options;
   const { setup, lease, metrics, accepted } = await setUpFragments(options);
   setup.onFinding = report;
-  const groups = createGroups(setup, metrics, createServerMetrics(metrics, { version: readVersion(), revision: "" }), log);
+  const groups = createGroups(setup, metrics, createServerMetrics(metrics, { version: readVersion(), revision: "" }), log, options.table);
   const failed = metrics.gauge(
     "ndots_import_failed",
     "A metric with a constant '1' value for each imported file that is bad, labeled by what is served of it.",

@@ -63,6 +63,8 @@ export interface Traffic {
     dnssecOk: boolean,
     by: string,
   ): void;
+  /** What a plugin has answered, by its place in `plugins`. */
+  answeredBy(slot: string): number;
   /** The main thread's counters. */
   readonly cells: Float64Array;
   /** Counters in shared memory for a thread of their own, which counts with countQuery(). */
@@ -81,7 +83,7 @@ export interface BlockLabels {
 /**
  * Makes the counters of one server block and registers them.
  * @param plugins names of those that may write replies, "" among them; countQuery() takes their positions. The replies
- *   of others count as those of the first.
+ *   of others count as those of the first. What stands behind a slash is counted apart, and not told in labels.
  */
 export function createTraffic(metrics: Metrics, { server, zone, view }: BlockLabels, plugins: readonly string[]): Traffic {
   const length = RESPONSES + plugins.length * RCODES;
@@ -95,6 +97,12 @@ export function createTraffic(metrics: Metrics, { server, zone, view }: BlockLab
     count(transport, family, qtype, rcode, requestBytes, replyBytes, durationMs, dnssecOk, by) {
       countQuery(cells, transport, family, qtype, rcode, requestBytes, replyBytes, durationMs, dnssecOk, indexes.get(by) ?? 0);
     },
+    answeredBy(slot) {
+      const at = RESPONSES + (indexes.get(slot) ?? 0) * RCODES;
+      return sumOf(all)
+        .subarray(at, at + RCODES)
+        .reduce((sum, value) => sum + value, 0);
+    },
     lend() {
       const known = unused.pop();
       if (known !== undefined) return known;
@@ -104,6 +112,11 @@ export function createTraffic(metrics: Metrics, { server, zone, view }: BlockLab
     },
     giveBack: (lent) => void unused.push(lent),
   };
+}
+
+/** The plugin that a slot belongs to: `cache` for `cache/denial`. */
+export function pluginOf(slot: string): string {
+  return slot.split("/", 1)[0] ?? "";
 }
 
 /** Counts one answered query in the cells of this thread. Primitives only, allocates nothing. */
@@ -168,9 +181,11 @@ function registerTraffic(metrics: Metrics, block: BlockLabels & Labels, read: ()
     type: "counter",
     *collect() {
       const cells = read();
-      for (const [index, plugin] of plugins.entries()) {
+      const slots = new Map<string, number[]>();
+      for (const [index, slot] of plugins.entries()) slots.set(pluginOf(slot), [...(slots.get(pluginOf(slot)) ?? []), index]);
+      for (const [plugin, indexes] of slots) {
         for (let rcode = 0; rcode < RCODES; rcode++) {
-          const value = cells[RESPONSES + index * RCODES + rcode] as number;
+          const value = indexes.reduce((sum, index) => sum + (cells[RESPONSES + index * RCODES + rcode] as number), 0);
           if (value > 0) yield { labels: { ...block, rcode: rcodeName(rcode), plugin }, value };
         }
       }

@@ -10,17 +10,13 @@ import { lookupAt, zoneOf } from "../dns/lookup.ts";
 import { RRTypes, type RRType } from "../dns/records.ts";
 import type { Node, Zone } from "../dns/zone.ts";
 import { route } from "../route.ts";
+import { boundRecordSet, boundReply, type TtlBounds } from "../dns/ttl.ts";
+import type { Instance } from "../plugin.ts";
 import { createEncoder } from "./encode.ts";
+import { createKeeping, type KeptAnswers } from "./keeping.ts";
+import { isOpenBelow, isTouched, publish, touchedNames, type Published, type ServedZone } from "./published.ts";
 import type { CompiledAnswer, CompiledName } from "./compiled.ts";
 import type { TableWriter } from "./table.ts";
-
-/** A server block as it stands behind one of its zones. */
-export interface ServedZone {
-  readonly zone: Name;
-  /** Bound of UDP answers in the block, and the size in our OPT record. */
-  readonly udpSize: number;
-  readonly instances: readonly NamedInstance[];
-}
 
 export interface Compiler {
   /** Fills the table from zones that are ready and follows their changes. */
@@ -28,6 +24,8 @@ export interface Compiler {
   stop(): void;
   /** The plugins that own the zones, by the table's zone index. */
   readonly owners: readonly string[];
+  /** Where plugins may keep foreign answers. */
+  readonly memories: ReadonlyMap<Instance, KeptAnswers>;
   /** Resolves when nothing is left to compile. For tests and benchmarks. */
   idle(): Promise<void>;
 }
@@ -42,19 +40,7 @@ interface PublishedZone {
   readonly zone: Zone;
   readonly owner: string;
   readonly udpSize: number;
-}
-
-// The zones that one plugin of a block publishes.
-interface Publisher {
-  readonly owner: string;
-  readonly zones: readonly Zone[];
-}
-
-// What the table may serve for a server block: its plugins from the top, as far as they are transparent.
-interface Published {
-  readonly publishers: readonly Publisher[];
-  readonly rotates: ReadonlySet<RRType>;
-  readonly udpSize: number;
+  readonly from: Published;
 }
 
 /**
@@ -64,13 +50,18 @@ interface Published {
 export function createCompiler(table: TableWriter, served: readonly ServedZone[], onError: (error: unknown) => void): Compiler {
   const blockByZone = new Map<Name, number>();
   for (const [index, { zone }] of served.entries()) if (!blockByZone.has(zone)) blockByZone.set(zone, index);
-  const published = publish(served);
+  const published = publishAll(served);
   const zones: PublishedZone[] = [];
-  for (const { publishers, udpSize } of new Set(published)) {
-    for (const { owner, zones: own } of publishers) for (const zone of own) zones.push({ zone, owner, udpSize });
+  const listed = new Set<Published>();
+  for (const [block, { udpSize }] of served.entries()) {
+    const from = published[block] as Published;
+    if (listed.has(from)) continue;
+    listed.add(from);
+    for (const { owner, zones: own } of from.publishers) for (const zone of own) zones.push({ zone, owner, udpSize, from });
   }
   const indexes = new Map(zones.map(({ zone }, index) => [zone, index]));
   const encoder = createEncoder();
+  const keeping = createKeeping({ table, served, published, blockByZone, firstZone: zones.length });
   const subscriptions: (() => void)[] = [];
   const queue = new Set<Name>();
   let unlisted: Iterator<Name>[] = []; // of names that are compiled for the first time, without being queued
@@ -80,13 +71,15 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
   const whenIdle: (() => void)[] = [];
 
   return {
-    owners: zones.map(({ owner }) => owner),
+    owners: [...zones.map(({ owner }) => owner), ...keeping.owners],
+    memories: keeping.memories,
     start() {
       if (subscriptions.length > 0) return;
       for (const [index, { zone }] of zones.entries()) subscriptions.push(zone.subscribe((names) => change(index, names)));
       for (const [index, { zone }] of zones.entries()) if (!zone.ready) waiting.add(index);
-      unlisted = [allNames(blockByZone.keys(), zones)];
+      unlisted = [allNames(blockByZone.keys(), published, zones)];
       describeZones();
+      keeping.start();
       schedule();
     },
     stop() {
@@ -181,7 +174,10 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
   function compileName(name: Name): CompiledName | undefined {
     const block = route(blockByZone, name, RRTypes.A);
     if (block === undefined) return undefined;
-    const { publishers, rotates } = published[block] as Published;
+    const from = published[block] as Published;
+    if (isTouched(from, name)) return ASK_CHAIN;
+    const { publishers, rotates } = from;
+    const bounds = from.ttlBounds?.(name) ?? NO_BOUNDS;
     for (const { zones: candidates } of publishers) {
       const zone = zoneOf(candidates, name);
       if (zone === undefined) continue;
@@ -193,9 +189,10 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
       let partial = node.partial === true || node.rrsets.some((rrset) => rrset.type === RRTypes.CNAME);
       if (node.askChain !== true) {
         for (const type of typesAt(node)) {
+          if (from.types.includes(type)) continue; // asked of the chain: see the zone's types
           const found = lookupAt(zone, node, name, type);
           const reply = found.kind === "answer" ? { ...AUTHORITATIVE, answer: found.answer, additional: found.additional } : undefined;
-          const answer = reply === undefined ? undefined : encoder.answer(name, type, reply, rotates);
+          const answer = reply === undefined ? undefined : encoder.answer(name, type, boundReply(reply, bounds), rotates);
           if (answer === undefined) partial = true;
           else answers.push(answer);
         }
@@ -204,7 +201,7 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
         zone: indexes.get(zone) ?? 0,
         block,
         askChain: node.askChain === true,
-        openBelow: node.openBelow ?? false,
+        openBelow: isOpenBelow(from, name) || (node.openBelow ?? false),
         partial,
         reasonBelow: node.reasonBelow ?? "",
         reason: node.reason ?? "",
@@ -220,12 +217,14 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
   }
 
   function describeZone(index: number): void {
-    const { zone, udpSize } = zones[index] as PublishedZone;
+    const { zone, udpSize, from } = zones[index] as PublishedZone;
     const soa = zone.ready ? zone.soa() : undefined;
+    const bounds = from.ttlBounds?.(zone.apex) ?? NO_BOUNDS;
     const settled = scheduled === undefined && unlisted.length === 0 && isListed;
     table.setZone(index, {
       apex: zone.apex,
-      ...(soa === undefined ? { soa: undefined, soaPointers: [], soaLabels: [] } : encoder.soa(zone.apex, soa)),
+      ...(soa === undefined ? { soa: undefined, soaPointers: [], soaLabels: [] } : encoder.soa(zone.apex, boundRecordSet(soa, bounds))),
+      types: from.types,
       complete: settled && zone.ready && zone.complete,
       namesNearest: zone.namesNearest ?? false,
       staleness: zone.staleness ?? "",
@@ -234,6 +233,7 @@ export function createCompiler(table: TableWriter, served: readonly ServedZone[]
   }
 }
 
+const NO_BOUNDS: TtlBounds = {};
 const AUTHORITATIVE: Records = { ...emptyReply(Rcodes.NOERROR, ""), authoritative: true };
 
 const ASK_CHAIN: CompiledName = {
@@ -247,26 +247,26 @@ const ASK_CHAIN: CompiledName = {
   answers: [],
 };
 
-function publish(served: readonly ServedZone[]): Published[] {
+// Blocks of one zone differ in who is answered, so that none of them is in the table.
+function publishAll(served: readonly ServedZone[]): Published[] {
   const known = new Map<readonly NamedInstance[], Published>();
-  return served.map(({ instances, udpSize }) => {
-    const held = known.get(instances);
-    if (held !== undefined) return held;
-    const publishers: Publisher[] = [];
-    const rotates = new Set<RRType>();
-    for (const { name, instance } of instances) {
-      if (instance.handle !== undefined && instance.transparent !== true) break;
-      if (instance.zones !== undefined) publishers.push({ owner: name, zones: instance.zones });
-      for (const type of instance.rotates ?? []) rotates.add(type);
-    }
-    const published = { publishers, rotates, udpSize };
-    known.set(instances, published);
-    return published;
+  const zones = new Map<Name, number>();
+  for (const { zone } of served) zones.set(zone, (zones.get(zone) ?? 0) + 1);
+  return served.map(({ zone, instances }) => {
+    if ((zones.get(zone) ?? 0) > 1) return publish([]);
+    const held = known.get(instances) ?? publish(instances);
+    known.set(instances, held);
+    return held;
   });
 }
 
-function* allNames(blockZones: Iterable<Name>, zones: readonly { readonly zone: Zone }[]): Generator<Name> {
+function* allNames(
+  blockZones: Iterable<Name>,
+  published: readonly Published[],
+  zones: readonly { readonly zone: Zone }[],
+): Generator<Name> {
   yield* blockZones;
+  for (const from of new Set(published)) yield* touchedNames(from);
   for (const { zone } of zones) {
     if (zone.ready) yield* zone.names();
     else yield zone.apex;

@@ -20,8 +20,10 @@ export interface CompiledAnswer {
   readonly kept?: Kept;
 }
 
-/** Where a remembered answer comes from, and how long it may be told. */
+/** Where a remembered answer comes from, and how long it may be told: to askers without DO, CD and AD. */
 export interface Kept {
+  /** As given to setZone(): whose hits they are. */
+  readonly zone: number;
   /** When its TTLs were what they are in the body, and from when on it may not be told: seconds of the listeners' clock. */
   readonly storedAt: number;
   readonly deadline: number;
@@ -57,6 +59,8 @@ export interface CompiledZone {
   readonly soaPointers: readonly number[];
   /** Labels right below the apex with which the SOA would compress further: such questions ask the chain. */
   readonly soaLabels: readonly Uint8Array[];
+  /** Types of which the chain is asked where there is no answer of theirs; at most 255. */
+  readonly types?: readonly number[];
   /** NXDOMAIN may be answered: every name of the zone has its entry. */
   readonly complete: boolean;
   /** NXDOMAIN with OPT asks the chain, for it knows a nearer reason. */

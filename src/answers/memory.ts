@@ -58,6 +58,8 @@ export const ENTRY_ASK_CHAIN = 1;
 export const ENTRY_OPEN_BELOW = 2;
 export const ENTRY_PARTIAL = 4;
 export const ENTRY_OPEN_TO_ADDRESSES = 8;
+/** Nothing is known of the name but what was remembered of it. */
+export const ENTRY_FOREIGN = 16;
 
 // Bits of an answer's flags. Above those for a remembered one stands its rcode.
 export const ANSWER_REMEMBERED = 1;
@@ -67,11 +69,12 @@ export const ANSWER_RECURSION_AVAILABLE = 4;
 export const ANSWER_BEGINNING = 8;
 export const ANSWER_RCODE_SHIFT = 4;
 
-/** In a zone's word with the UDP size: the reason why all of its answers may be old. */
+/** In a zone's word with the UDP size: the reason why all of its answers may be old, and the number of types of which the chain is asked. */
 export const STALENESS_SHIFT = 16;
+export const TYPES_SHIFT = 24;
 
 /** What stands in front of a remembered body. */
-export const REMEMBERED_HEAD_BYTES = 8;
+export const REMEMBERED_HEAD_BYTES = 12;
 
 // Bits of a zone's flags.
 export const ZONE_COMPLETE = 1;

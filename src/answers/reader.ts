@@ -33,6 +33,7 @@ import {
   SEED,
   SLOTS,
   STALENESS_SHIFT,
+  TYPES_SHIFT,
   TableMemory,
   UNIT_BYTES,
   UNIT_MASK,
@@ -142,6 +143,14 @@ export class TableReader implements AnswerTable {
   #sendBody(io: Exchange, hit: Hit, unit: number, answerAt: number): Outcome {
     const words = this.#memory.words[unit >>> CHUNK_SHIFT] as Int32Array;
     const bytes = this.#memory.bytes[unit >>> CHUNK_SHIFT] as Uint8Array;
+    const last = words[answerAt + 3] as number;
+    const bits = last >>> 24;
+    const isRemembered = (bits & ANSWER_REMEMBERED) !== 0;
+    if (isRemembered) {
+      if (io.dnssecOk || (io.flags & (Flags.AD | Flags.CD)) !== 0) return Outcomes.ASK_CHAIN;
+      if (io.receivedAtMs >= (words[answerAt + 5] as number) * 1000) return Outcomes.ASK_CHAIN;
+      hit.zone = words[answerAt + 6] as number;
+    }
     const sizeWord = this.#sizeWordOf(hit.zone);
     const udpSize = sizeWord & 0xffff;
     const limit = limitOf(io, udpSize);
@@ -151,13 +160,9 @@ export class TableReader implements AnswerTable {
     const counts = words[answerAt + 1] as number;
     let answers = counts & 0xffff;
     let additional = counts >>> 16;
-    const last = words[answerAt + 3] as number;
     let authority = (last >>> 16) & 0xff;
     let flags: number = Flags.AA;
-    const bits = last >>> 24;
-    const isRemembered = (bits & ANSWER_REMEMBERED) !== 0;
     if (isRemembered) {
-      if (io.receivedAtMs >= (words[answerAt + 5] as number) * 1000) return Outcomes.ASK_CHAIN;
       start += REMEMBERED_HEAD_BYTES;
       length -= REMEMBERED_HEAD_BYTES;
       flags = rememberedFlags(bits);
@@ -192,7 +197,7 @@ export class TableReader implements AnswerTable {
       bodyAt + length,
       limit,
       udpSize,
-      isRemembered ? 0 : sizeWord >>> STALENESS_SHIFT,
+      isRemembered ? 0 : (sizeWord >>> STALENESS_SHIFT) & 0xff,
     );
     return Outcomes.HIT;
   }
@@ -218,8 +223,11 @@ export class TableReader implements AnswerTable {
       if (endsWithLabel(io, below, bytes, from)) return Outcomes.ASK_CHAIN;
     }
     const sizeWord = words[at + 1] as number;
+    for (let left = sizeWord >>> TYPES_SHIFT; left > 0; left--, from += 2) {
+      if (io.qtype === (((bytes[from] as number) << 8) | (bytes[from + 1] as number))) return Outcomes.ASK_CHAIN;
+    }
     const udpSize = sizeWord & 0xffff;
-    const staleness = sizeWord >>> STALENESS_SHIFT;
+    const staleness = (sizeWord >>> STALENESS_SHIFT) & 0xff;
     const limit = limitOf(io, udpSize);
     const bodyAt = io.questionEnd - io.inAt;
     if (bodyAt + soaLength + (io.edns ? OPT_BYTES : 0) > limit) return Outcomes.ASK_CHAIN;

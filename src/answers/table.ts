@@ -8,14 +8,14 @@
 //     entry   │ hash │ flags 8, name length 8, reason below 8, reason 8 │ zone 16, block 16 │ units 24, answers 8 │
 //             │ name… │ answer │ answer │ …
 //     answer  │ type 16, body length 16 │ answers 16, additional 16 │ rotate at 16, size 16 │ count 16, authority 8, flags 8 │ body…
-//     zone    │ flags 8, apex 8, pointers 8 │ UDP size 16, staleness 8 │ SOA length 16, labels length 16 │ units │ SOA… pointers… labels…
+//     zone    │ flags 8, apex 8, pointers 8 │ UDP size 16, staleness 8, types 8 │ SOA length 16, labels length 16 │ units │ SOA… pointers… labels… types…
 //     reason  │ length │ – │ – │ units │ the EDE option as it stands in an OPT record…
 //
 //   body     everything behind the question: its compression pointers are right because the entry's name is the
 //            question's. `rotate…` say where `count` equally long records stand that round robin may rotate.
-//   flags    of an answer that was remembered have its rcode, AA and RA, and two words stand in front of the body: when it
-//            was stored and until when it may be told, in seconds of the listeners' clock. Of one that is too long for UDP in
-//            any case, the body is the beginning.
+//   flags    of an answer that was remembered have its rcode, AA and RA, and three words stand in front of the body: when it
+//            was stored and until when it may be told, in seconds of the listeners' clock, and whose hits it gives. Of one that
+//            is too long for UDP in any case, the body is the beginning.
 //   zone     one negative answer (SOA), appended when answering, so that a new serial rewrites one small entry; and the
 //            reason that all of its answers have, in the place of their own.
 //
@@ -49,6 +49,7 @@ import {
   CHUNK_SHIFT,
   DELETED,
   ENTRY_ASK_CHAIN,
+  ENTRY_FOREIGN,
   ENTRY_OPEN_BELOW,
   ENTRY_OPEN_TO_ADDRESSES,
   ENTRY_PARTIAL,
@@ -60,6 +61,7 @@ import {
   REMEMBERED_HEAD_BYTES,
   SEED,
   STALENESS_SHIFT,
+  TYPES_SHIFT,
   TableMemory,
   UNIT_MASK,
   ZONES,
@@ -131,17 +133,34 @@ export class TableWriter {
     const wire = Buffer.from(name, "latin1");
     const hash = hashOf(wire, this.#seed);
     const old = this.#memory.slots[this.#slotOf(wire, hash)] as number;
-    let bits = ENTRY_OPEN_BELOW | ENTRY_PARTIAL;
+    let bits = ENTRY_OPEN_BELOW | ENTRY_PARTIAL | ENTRY_FOREIGN;
     let from = origin.zone | (origin.block << 16);
     let others: readonly Int32Array[] = [];
     if (old > FREE) {
       const { words } = this.#at(old);
       const at = (old & UNIT_MASK) << 2;
       bits = (words[at + 1] as number) & ~NAME_LENGTH_MASK;
+      if ((bits & ENTRY_ASK_CHAIN) !== 0) return;
       from = words[at + 2] as number;
       others = this.#answersOf(old).filter((other) => ((other[0] as number) & 0xffff) !== answer.type && !isOver(other, answer.kept));
     }
     this.#publish(wire, hash, this.#write(wire, hash, bits, from, [answer], others.slice(0, MAX_ANSWERS - 1)));
+  }
+
+  /** Takes a remembered answer back; nothing happens if there is none. */
+  forget(name: Name, type: number): void {
+    const wire = Buffer.from(name, "latin1");
+    const hash = hashOf(wire, this.#seed);
+    const unit = this.#memory.slots[this.#slotOf(wire, hash)] as number;
+    if (unit <= FREE) return;
+    const answers = this.#answersOf(unit);
+    const others = answers.filter((answer) => ((answer[0] as number) & 0xffff) !== type || !isRemembered(answer));
+    if (others.length === answers.length) return;
+    const { words } = this.#at(unit);
+    const at = (unit & UNIT_MASK) << 2;
+    const bits = (words[at + 1] as number) & ~NAME_LENGTH_MASK;
+    if (others.length === 0 && (bits & ENTRY_FOREIGN) !== 0) this.remove(name);
+    else this.#publish(wire, hash, this.#write(wire, hash, bits, words[at + 2] as number, [], others));
   }
 
   /** Takes a name out; nothing happens if it has no entry. */
@@ -164,16 +183,16 @@ export class TableWriter {
 
   /** Replaces a zone's part in negative answers. Indexes 0–65,535. */
   setZone(index: number, zone: CompiledZone): void {
-    const { soa = new Uint8Array(0), soaPointers, soaLabels } = zone;
+    const { soa = new Uint8Array(0), soaPointers, soaLabels, types = [] } = zone;
     const labels = Buffer.concat(soaLabels);
-    const unit = this.#arena.allocate(HEAD_BYTES + soa.length + soaPointers.length * 2 + labels.length);
+    const unit = this.#arena.allocate(HEAD_BYTES + soa.length + (soaPointers.length + types.length) * 2 + labels.length);
     const { words, bytes } = this.#at(unit);
     const at = (unit & UNIT_MASK) << 2;
     let flags = zone.soa === undefined ? 0 : ZONE_HAS_SOA;
     if (zone.complete) flags |= ZONE_COMPLETE;
     if (zone.namesNearest) flags |= ZONE_NAMES_NEAREST;
     words[at] = flags | (zone.apex.length << 8) | (soaPointers.length << 16);
-    words[at + 1] = zone.udpSize | (this.#reasonOf(zone.staleness, EdeCodes.STALE) << STALENESS_SHIFT);
+    words[at + 1] = zone.udpSize | (this.#reasonOf(zone.staleness, EdeCodes.STALE) << STALENESS_SHIFT) | (types.length << TYPES_SHIFT);
     words[at + 2] = soa.length | (labels.length << 16);
     let to = at * 4 + HEAD_BYTES;
     bytes.set(soa, to);
@@ -183,6 +202,11 @@ export class TableWriter {
       to += 2;
     }
     bytes.set(labels, to);
+    to += labels.length;
+    for (const type of types) {
+      putUint16(bytes, to, type);
+      to += 2;
+    }
     const { control } = this.#memory;
     const old = control[ZONES + index] as number;
     Atomics.store(control, ZONES + index, unit);
@@ -221,6 +245,7 @@ export class TableWriter {
       if (kept !== undefined) {
         words[at + 4] = kept.storedAt;
         words[at + 5] = kept.deadline;
+        words[at + 6] = kept.zone;
       }
       bytes.set(body, at * 4 + HEAD_BYTES + sizeOf(answer) - body.length);
       at += (HEAD_BYTES + aligned(sizeOf(answer))) >> 2;
@@ -347,5 +372,9 @@ function flagsOf({ kept, isBeginning }: CompiledAnswer): number {
 
 // Whether an answer in an entry was remembered and is too old to be told when `kept` is stored.
 function isOver(answer: Int32Array, kept: Kept | undefined): boolean {
-  return kept !== undefined && ((answer[3] as number) & (ANSWER_REMEMBERED << 24)) !== 0 && (answer[5] as number) <= kept.storedAt;
+  return kept !== undefined && isRemembered(answer) && (answer[5] as number) <= kept.storedAt;
+}
+
+function isRemembered(answer: Int32Array): boolean {
+  return ((answer[3] as number) & (ANSWER_REMEMBERED << 24)) !== 0;
 }

@@ -9,28 +9,33 @@ export interface TtlRange {
   readonly max: number;
 }
 
-/** Absent where nothing bounds them. `denial` is for the SOA in NODATA and NXDOMAIN, `success` for all other answers. */
+/** Absent where nothing bounds them. `denial` is for SOA records, which negative answers are remembered by; `success` for all others. */
 export interface TtlBounds {
   readonly success?: TtlRange;
   readonly denial?: TtlRange;
 }
 
-/** The reply with its TTLs held within the bounds; the same object where nothing changes. */
-export function boundReply(reply: Records, { success, denial }: TtlBounds): Records {
-  const isDenial = reply.authority.some(({ type }) => type === RRTypes.SOA);
-  const range = isDenial ? denial : success;
-  if (range === undefined) return reply;
-  const { answer, authority, additional } = reply;
-  return {
-    ...reply,
-    answer: answer.map((rrset) => boundTtl(rrset, range)),
-    authority: authority.map((rrset) => boundTtl(rrset, range)),
-    additional: additional.map((rrset) => boundTtl(rrset, range)),
-  };
+/** A TTL within a range. Should its ends cross, the cap goes before the minimum, as in CoreDNS. */
+export function boundTtl(ttl: number, { min, max }: TtlRange): number {
+  return Math.min(Math.max(ttl, min), max);
 }
 
-/** An rrset with its TTL held within a range. */
-export function boundTtl(rrset: RecordSet, { min, max }: TtlRange): RecordSet {
-  const ttl = Math.max(Math.min(rrset.ttl, max), min);
+/** The rrset with its TTL within the bounds; the same object where it is already. */
+export function boundRecordSet(rrset: RecordSet, { success, denial }: TtlBounds): RecordSet {
+  const range = rrset.type === RRTypes.SOA ? denial : success;
+  const ttl = range === undefined ? rrset.ttl : boundTtl(rrset.ttl, range);
   return ttl === rrset.ttl ? rrset : { ...rrset, ttl };
+}
+
+/** The reply with every TTL within the bounds; the same object where each is already. */
+export function boundReply(reply: Records, bounds: TtlBounds): Records {
+  const bound = (rrsets: readonly RecordSet[]): readonly RecordSet[] => {
+    const bounded = rrsets.map((rrset) => boundRecordSet(rrset, bounds));
+    return bounded.every((rrset, index) => rrset === rrsets[index]) ? rrsets : bounded;
+  };
+  const answer = bound(reply.answer);
+  const authority = bound(reply.authority);
+  const additional = bound(reply.additional);
+  const isSame = answer === reply.answer && authority === reply.authority && additional === reply.additional;
+  return isSame ? reply : { ...reply, answer, authority, additional };
 }

@@ -1,7 +1,8 @@
 // The compiler: large changes in slices, blocks that share an address, zones that fail.
 
 import { expect } from "chai";
-import { createCompiler, type ServedZone } from "../../src/answers/compile.ts";
+import { createCompiler } from "../../src/answers/compile.ts";
+import type { ServedZone } from "../../src/answers/published.ts";
 import { createHit, Outcomes } from "../../src/answers/answer-table.ts";
 import { TableWriter } from "../../src/answers/table.ts";
 import { decodeMessage } from "../../src/dns/decode.ts";

@@ -189,7 +189,7 @@ describe("answer table: a zone that may be old", () => {
 
   it("is not said of what was remembered of others", () => {
     const writer = table("it is old");
-    const kept = { storedAt: 1000, deadline: 1030, rcode: Rcodes.NOERROR, authoritative: false, recursionAvailable: true };
+    const kept = { zone: 0, storedAt: 1000, deadline: 1030, rcode: Rcodes.NOERROR, authoritative: false, recursionAvailable: true };
     const answer = { ...encoded("www.example.net. 30 A 192.0.2.1"), kept };
     writer.remember(parseName("www.example.net"), answer, { zone: 0, block: 0 });
     expect(edeOf(writer, "www.example.net")).to.equal(undefined);
@@ -230,7 +230,15 @@ describe("answer table: remembered answers", () => {
     if (first === undefined) throw new Error("no record");
     const encoded = encoder.answer(NAME, first.type, { ...emptyReply(Rcodes.NOERROR, ""), answer }, new Set());
     if (encoded === undefined) throw new Error("not encoded");
-    const told = { storedAt: 1000, deadline: 1030, rcode: Rcodes.NOERROR, authoritative: false, recursionAvailable: true, ...kept };
+    const told = {
+      zone: 0,
+      storedAt: 1000,
+      deadline: 1030,
+      rcode: Rcodes.NOERROR,
+      authoritative: false,
+      recursionAvailable: true,
+      ...kept,
+    };
     return { ...encoded, kept: told };
   }
 
