@@ -109,7 +109,6 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
     let traffic = false;
     let listenAt: Position | undefined;
     let localZones: readonly Zone[] | undefined;
-    let ready: ReadyBlock;
     for (const { name, options: pluginOptions, at } of plan.directives) {
       const plugin = options.plugins.get(name);
       if (plugin === undefined) continue; // readBlocks() has said so
@@ -148,7 +147,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
     const listen = listenAddresses(plan, instances, options);
     const view = instances.find(({ instance }) => instance.view !== undefined)?.instance.view ?? "";
     const labels = { server: serverLabel(listen[0]), view };
-    ready = { plan, instances, chain: composeChain(instances), listen, listenAt: listenAt ?? plan, labels, traffic };
+    const ready: ReadyBlock = { plan, instances, chain: composeChain(instances), listen, listenAt: listenAt ?? plan, labels, traffic };
     return ready;
   }
 }
