@@ -12,6 +12,7 @@ import health from "./health/health.ts";
 import hosts from "./hosts/hosts.ts";
 import kubernetes from "./kubernetes/kubernetes.ts";
 import loadbalance from "./loadbalance/loadbalance.ts";
+import local from "./local/local.ts";
 import log from "./log/log.ts";
 import loop from "./loop/loop.ts";
 import multisocket from "./multisocket/multisocket.ts";
@@ -33,6 +34,7 @@ const inOrder = [
   prometheus,
   errors,
   log,
+  local,
   chaos,
   loadbalance,
   rewrite,
