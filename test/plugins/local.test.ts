@@ -25,7 +25,10 @@ describe("plugins/local", () => {
     ["localhost. A", ["localhost. 604800 IN A 127.0.0.1"]],
     ["LOCALHOST. AAAA", ["localhost. 604800 IN AAAA ::1"]],
     ["localhost. MX", [soa("localhost.")]],
-    ["localhost. NS", ["localhost. 604800 IN NS localhost."]],
+    [
+      "localhost. NS",
+      ["localhost. 604800 IN NS localhost.", "additional localhost. 604800 IN A 127.0.0.1", "additional localhost. 604800 IN AAAA ::1"],
+    ],
     ["app.localhost. A", ["app.localhost. 604800 IN A 127.0.0.1"]],
     ["a.b.localhost. AAAA", ["a.b.localhost. 604800 IN AAAA ::1"]],
     ["app.localhost. TXT", [soa("localhost.")]],

@@ -6,7 +6,7 @@ import { directive, once, one, type Options, type Property } from "../../config/
 import { lookup, replyFrom, zoneOf } from "../../dns/lookup.ts";
 import { createZone } from "../../dns/map-zone.ts";
 import { emptyReply, Rcodes, type Query, type Records } from "../../dns/message.ts";
-import { countLabels, formatName, parseName, type Name } from "../../dns/name.ts";
+import { countLabels, formatName, isWithin, parseName, type Name } from "../../dns/name.ts";
 import { RRTypes } from "../../dns/records.ts";
 import { parseRecordSets, typeName } from "../../dns/text.ts";
 import type { Zone } from "../../dns/zone.ts";
@@ -36,7 +36,7 @@ const plugin: Plugin<Options<true, { readonly localhost_prefix: Property<"on" | 
           return replyFrom(lookup(zone, qname, qtype), NAME) ?? next(query);
         }
         const isPrefixed = prefix === "on" && qname.startsWith(LOCALHOST_LABEL) && countLabels(qname) > 1;
-        if (!isPrefixed || zoneOf(host.localZones(), qname) !== undefined) return next(query);
+        if (!isPrefixed || host.localZones().some((served) => has(served, qname))) return next(query);
         count(query);
         return loopback(query);
       },
@@ -44,6 +44,11 @@ const plugin: Plugin<Options<true, { readonly localhost_prefix: Property<"on" | 
   },
 });
 export default plugin;
+
+// What the table would answer.
+function has(zone: Zone, name: Name): boolean {
+  return isWithin(name, zone.apex) && (zone.complete || zone.node(name) !== undefined);
+}
 
 const LOCALHOST = parseName("localhost");
 const LOCALHOST_LABEL = LOCALHOST.slice(0, -1);
