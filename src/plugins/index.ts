@@ -5,6 +5,7 @@ import type { Plugin } from "../plugin.ts";
 import acl from "./acl/acl.ts";
 import bind from "./bind/bind.ts";
 import bufsize from "./bufsize/bufsize.ts";
+import cache from "./cache/cache.ts";
 import chaos from "./chaos/chaos.ts";
 import debug from "./debug/debug.ts";
 import errors from "./errors/errors.ts";
@@ -21,6 +22,7 @@ import ready from "./ready/ready.ts";
 import reload from "./reload/reload.ts";
 import rewrite from "./rewrite/rewrite.ts";
 import search from "./search/search.ts";
+import template from "./template/template.ts";
 import whoami from "./whoami/whoami.ts";
 
 const inOrder = [
@@ -39,6 +41,8 @@ const inOrder = [
   loadbalance,
   rewrite,
   acl,
+  cache,
+  template,
   hosts,
   search,
   kubernetes,
