@@ -72,7 +72,7 @@ describe("plugins/local", () => {
   });
 
   it("over the socket, in front of hosts, authoritative", async () => {
-    await using dns = await startServer({ corefile: ". {\n local\n hosts {\n 192.0.2.9 app.localhost www.example.org\n }\n}" });
+    await using dns = await startServer({ corefile: ". {\n local\n hosts {\n 192.0.2.9 app.localhost www.example.org\n fallthrough\n }\n}" });
     const flagsOf = async (name: string, type: "A" | "MX"): Promise<string> => {
       const { flags, counts } = headerOf((await udpAsk(dns.address, packet({ name, type }))) as Buffer);
       return `${(flags & 0x0480).toString(16)} ${counts.join(" ")}`;
