@@ -50,13 +50,13 @@ describe("start", () => {
   });
 
   it("refuses a Corefile with every finding at once, by file and line", async () => {
-    const corefile = ". {\n  kubernets cluster.local\n  bufsize 9\n  cache 30\n}\n";
+    const corefile = ". {\n  kubernets cluster.local\n  bufsize 9\n  etcd\n}\n";
     const error = await startServer({ corefile }).catch((reason: unknown) => reason as FindingsError);
     expect(error).to.be.instanceOf(FindingsError);
     const message = (error as FindingsError).message;
     expect(message).to.match(/^Corefile:2:\d+: .*kubernets.*kubernetes/m);
     expect(message).to.match(/^Corefile:3:\d+: bufsize: /m);
-    expect(message).to.match(/^Corefile:4:\d+: .*cache/m);
+    expect(message).to.match(/^Corefile:4:\d+: .*etcd/m);
   });
 
   it("refuses a zone that is served twice", async () => {
