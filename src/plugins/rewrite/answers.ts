@@ -2,7 +2,7 @@
 // first, as CoreDNS undoes them. Pure; a reply in which nothing changes comes back as it was given.
 
 import type { Rcode, Records } from "../../dns/message.ts";
-import { nameToWire, readName } from "../../dns/name.ts";
+import { nameToWire, readName, type Name } from "../../dns/name.ts";
 import { RRTypes, type Rdata, type RecordSet, type RRType } from "../../dns/records.ts";
 import { nameOf, textOf } from "./names.ts";
 
@@ -19,8 +19,7 @@ export interface Redirect {
   /** Its place in the answer section. */
   readonly index: number;
   readonly rule: AnswerRule;
-  /** Where to, in text. */
-  readonly target: string;
+  readonly target: Name;
 }
 
 /** The first CNAME of an answer that a rule leads elsewhere. */
@@ -31,8 +30,8 @@ export function redirectIn(answer: readonly RecordSet[], rules: readonly AnswerR
     for (const rule of rules) {
       if (rule.field === "value") text = rule.rewrite(text);
       if (rule.field !== "cname") continue;
-      const target = rule.redirect(text);
-      if (target !== undefined && target !== text && nameOf(target) !== undefined) return { index, rule, target };
+      const target = nameOf(rule.redirect(text) ?? text);
+      if (target !== undefined && textOf(target) !== text) return { index, rule, target };
     }
   }
   return undefined;
@@ -102,7 +101,7 @@ function rewriteValue(type: RRType, rdata: Rdata, rules: readonly AnswerRule[], 
   let text = before;
   for (const rule of rules) {
     if (rule.field === "value") text = rule.rewrite(text);
-    else if (rule === redirect?.rule) text = redirect.target;
+    else if (rule === redirect?.rule) text = textOf(redirect.target);
   }
   const name = text === before ? undefined : nameOf(text);
   if (name === undefined) return rdata;

@@ -86,8 +86,8 @@ const DATA: ArgType<OptionData> = {
 function variable(text: string): OptionData | { readonly problem: string } {
   const known = Object.keys(VARIABLES).join(", ");
   if (Object.hasOwn(VARIABLES, text)) return VARIABLES[text] as OptionData;
-  const why = text.includes("/") ? "metadata is not supported yet" : "there is no such variable";
-  return { problem: `${why}: known are ${known}, found "${text}"` };
+  const note = text.includes("/") ? " (metadata is not supported yet)" : "";
+  return { problem: `must be text, 0x and hex, or one of ${known}${note}, found "${text}"` };
 }
 
 function bits(max: 32 | 128): ArgType<number> {

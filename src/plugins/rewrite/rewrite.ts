@@ -5,7 +5,7 @@ import { emptyReply, DROP, Rcodes, type Query, type Reply } from "../../dns/mess
 import { recordsOf } from "../../dns/wire.ts";
 import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Plugin, type Touches } from "../../plugin.ts";
 import { followRedirect, redirectIn, rewriteAnswer, type AnswerRule } from "./answers.ts";
-import { nameOf, textOf } from "./names.ts";
+import { textOf } from "./names.ts";
 import type { Rule } from "./rule.ts";
 import { syntax } from "./syntax.ts";
 
@@ -49,9 +49,8 @@ function setup(rules: readonly Rule[], host: Host): Instance {
     const records = recordsOf(reply);
     const { hops = 0 } = asked;
     const redirect = hops < MAX_HOPS ? redirectIn(records.answer, rules) : undefined;
-    const target = redirect === undefined ? undefined : nameOf(redirect.target);
-    if (redirect === undefined || target === undefined) return rewritten(reply, rules);
-    const found = host.ask({ ...asked, qname: target, hops: hops + 1 });
+    if (redirect === undefined) return rewritten(reply, rules);
+    const found = host.ask({ ...asked, qname: redirect.target, hops: hops + 1 });
     const follow = (there: Answer): Answer =>
       there === DROP ? rewritten(reply, rules) : followRedirect(records, redirect, recordsOf(there), rules);
     return found instanceof Promise ? found.then(follow) : follow(found);
