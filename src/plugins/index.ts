@@ -23,9 +23,12 @@ import reload from "./reload/reload.ts";
 import rewrite from "./rewrite/rewrite.ts";
 import search from "./search/search.ts";
 import template from "./template/template.ts";
+import timeouts from "./timeouts/timeouts.ts";
+import tls from "./tls/tls.ts";
 import whoami from "./whoami/whoami.ts";
 
 const inOrder = [
+  timeouts,
   multisocket,
   reload,
   bufsize,
@@ -42,6 +45,7 @@ const inOrder = [
   rewrite,
   acl,
   cache,
+  tls,
   template,
   hosts,
   search,
