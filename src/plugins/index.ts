@@ -3,6 +3,7 @@
 
 import type { Plugin } from "../plugin.ts";
 import acl from "./acl/acl.ts";
+import autopath from "./autopath/autopath.ts";
 import bind from "./bind/bind.ts";
 import bufsize from "./bufsize/bufsize.ts";
 import cache from "./cache/cache.ts";
@@ -43,6 +44,7 @@ const inOrder = [
   chaos,
   loadbalance,
   rewrite,
+  autopath,
   acl,
   cache,
   tls,
