@@ -43,7 +43,7 @@ function tokensOf(pattern: string): string[] | undefined {
     else if (token === "\\-" || token === "[-]") tokens.push(`${LITERAL}-`);
     else tokens.push("other");
   }
-  return tokens;
+  return depth === 0 ? tokens : undefined;
 }
 
 // An escape of one character (not \Q, \p and the like), a class without brackets in it, a group, a repetition, or one character.
