@@ -9,6 +9,7 @@ import bufsize from "./bufsize/bufsize.ts";
 import cache from "./cache/cache.ts";
 import chaos from "./chaos/chaos.ts";
 import debug from "./debug/debug.ts";
+import dns64 from "./dns64/dns64.ts";
 import errors from "./errors/errors.ts";
 import health from "./health/health.ts";
 import hosts from "./hosts/hosts.ts";
@@ -41,6 +42,7 @@ const inOrder = [
   errors,
   log,
   local,
+  dns64,
   chaos,
   loadbalance,
   rewrite,
