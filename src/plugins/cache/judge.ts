@@ -135,11 +135,11 @@ const QNAME_POINTER = 0xc000 | HEADER_BYTES;
 // or a name with two CNAMEs (RFC 2181 §10.1).
 function chainFrom({ qname, qtype }: Question, answer: readonly Place[], message: Uint8Array): Chain | undefined {
   const targets = new Map<Name, Name>();
-  for (const { owner, type, fixedAt } of answer) {
+  for (const { owner, type, fixedAt, end } of answer) {
     if (type !== RRTypes.CNAME) continue;
-    const target = readName(message, fixedAt + RR_FIXED_BYTES)?.name;
-    if (target === undefined || (targets.get(owner) ?? target) !== target) return undefined;
-    targets.set(owner, target);
+    const target = readName(message, fixedAt + RR_FIXED_BYTES);
+    if (target?.end !== end || (targets.get(owner) ?? target.name) !== target.name) return undefined;
+    targets.set(owner, target.name);
   }
   const names = [qname];
   for (let target = targets.get(qname); target !== undefined; target = targets.get(target)) {
