@@ -1,9 +1,13 @@
 import { expect } from "chai";
 
+import { hostname } from "node:os";
+import { decodeMessage } from "../../src/dns/decode.ts";
 import { emptyReply, type Query, type Records } from "../../src/dns/message.ts";
 import { RRTypes, type RRType } from "../../src/dns/records.ts";
 import { formatRecord } from "../../src/dns/text.ts";
+import { startServer } from "../../src/index.ts";
 import chaos from "../../src/plugins/chaos/chaos.ts";
+import { query as packet, udpAsk } from "../helpers/dns-client.ts";
 import { fakeHost, nextGives, query, readDirective, setUp } from "../helpers/fake-host.ts";
 
 const CH = 3;
@@ -71,6 +75,21 @@ describe("plugins/chaos", () => {
     expect(instance)
       .to.include({ transparent: true })
       .and.to.deep.include({ takesClasses: [CH] });
+  });
+
+  it("through a socket, as OpenShift's Corefile has it", async () => {
+    await using dns = await startServer({ corefile: "hostname.bind {\n chaos\n}\n. {\n chaos v1\n whoami\n}\n" });
+    const texts = async (name: string, qclass = CH): Promise<string[] | number> => {
+      const answer = (await udpAsk(dns.address, packet({ name, type: "TXT", class: qclass, edns: {} }))) as Buffer;
+      const message = decodeMessage(answer);
+      return message?.rcode === 0 ? message.answer.map((record) => formatRecord(record, record.rdata)) : (message?.rcode ?? -1);
+    };
+    expect(await texts("hostname.bind")).to.deep.equal([`hostname.bind. 0 CH TXT "${hostname()}"`]);
+    expect(await texts("Version.Bind")).to.deep.equal(['version.bind. 0 CH TXT "v1"']);
+    expect(await texts("example.org")).to.equal(5);
+    expect(await texts("hostname.bind", 1)).to.equal(5);
+    expect(await texts("version.bind", 4)).to.equal(5);
+    expect(await texts("version.bind", 1)).to.deep.equal([]); // whoami answers with nothing
   });
 
   it("takes no block and no empty version", () => {
