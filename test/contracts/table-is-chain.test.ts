@@ -60,6 +60,31 @@ const COREFILES = {
   shop.svc.cluster.local {
     whoami
   }`,
+  "plugins in front that keep questions to themselves, a cap on TTLs": `. {
+    rewrite name exact web.default.svc.cluster.local db.default.svc.cluster.local
+    rewrite name suffix .alias.cluster.local .svc.cluster.local answer auto
+    local
+    cache 7 {
+      denial 9984 6
+    }
+    template ANY HINFO {
+      rcode NXDOMAIN
+    }
+    template IN AAAA api.shop.svc.cluster.local {
+      answer "{{ .Name }} 60 IN AAAA 2001:db8::1"
+    }
+    hosts {
+      192.0.2.1 api.default.svc.cluster.local a.shop.svc.cluster.local
+      fallthrough
+    }
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+      pods insecure
+      fallthrough in-addr.arpa
+      ttl 30
+      reasons fixed
+    }
+    whoami
+  }`,
 };
 
 const names = fc.constantFrom("web", "db", "api", "dns", "hostmaster", "svc", "a", "kubernetes");
