@@ -21,6 +21,11 @@ export interface Lengthened {
   readonly domains: readonly Name[];
 }
 
+/** … which is a Pod's in this namespace. */
+export interface LengthenedByPod extends Lengthened {
+  readonly namespace: string;
+}
+
 /** A name that is looked for in the place of the one asked for. */
 export interface Candidate {
   readonly name: Name;
@@ -50,7 +55,7 @@ const CLUSTER_LABELS: ReadonlySet<string> = new Set(["svc", "pod"]);
  * Service that is missing never becomes somebody else's: that is a base of one label, one that ends in a namespace's name, or one that
  * ends in a Service's, for then it is an endpoint.
  */
-export function lengthenedByPod(cluster: Zone, qname: Name): Lengthened | undefined {
+export function lengthenedByPod(cluster: Zone, qname: Name): LengthenedByPod | undefined {
   const labels = labelsBelow(qname, cluster.apex);
   const [last, namespace, svc] = labels?.slice(-3) ?? [];
   if (labels === undefined || last === undefined || namespace === undefined || svc !== "svc") return undefined;
@@ -62,13 +67,13 @@ export function lengthenedByPod(cluster: Zone, qname: Name): Lengthened | undefi
   };
   if (isThere(last) || !isThere(namespace) || isThere(last, namespace)) return undefined;
   const services = nameBelow(cluster.apex, "svc");
-  return { base, domains: services === undefined ? [] : [services, cluster.apex] };
+  return { base, namespace, domains: services === undefined ? [] : [services, cluster.apex] };
 }
 
-/** Whether names that lengthenedByPod() looks at are right below this one, where it is the nearest that exists. */
-export function isAboveLengthened(cluster: Zone, encloser: Name): boolean {
-  const labels = labelsBelow(encloser, cluster.apex);
-  return labels?.length === 2 && labels[1] === "svc";
+/** The namespace whose domain a name is, `default.svc.cluster.local`: right below it are the names that lengthenedByPod() looks at. */
+export function namespaceAt(cluster: Zone, name: Name): string | undefined {
+  const [namespace, svc, ...more] = labelsBelow(name, cluster.apex) ?? [];
+  return svc === "svc" && more.length === 0 ? namespace : undefined;
 }
 
 /** The names that a client asks for next, in its order: the base in each domain, and then as it stands. */

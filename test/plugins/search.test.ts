@@ -1,16 +1,16 @@
 // Short names, asked of `search` with a `kubernetes` beside it.
 
 import { expect } from "chai";
-import { DROP, emptyReply, type Records } from "../../src/dns/message.ts";
-import { formatName } from "../../src/dns/name.ts";
+import { DROP, emptyReply, type Query, type Records } from "../../src/dns/message.ts";
+import { formatName, parseName } from "../../src/dns/name.ts";
 import { RRTypes } from "../../src/dns/records.ts";
 import { recordsOf } from "../../src/dns/wire.ts";
 import { typeOf } from "../../src/dns/text.ts";
 import kubernetes from "../../src/plugins/kubernetes/kubernetes.ts";
 import search from "../../src/plugins/search/search.ts";
-import type { Instance } from "../../src/plugin.ts";
+import type { Answer, Instance, Touches } from "../../src/plugin.ts";
 import { createRegistry, type WritableRegistry } from "../../src/registry/registry.ts";
-import { fakeHost, query, readDirective, setUp, type FakeHost } from "../helpers/fake-host.ts";
+import { fakeHost, query, readDirective, replyWith, setUp, type FakeHost } from "../helpers/fake-host.ts";
 import { CLUSTER, formatReply, SERIAL, service, SOA, upserts } from "./kubernetes/fixture.ts";
 
 const OBJECTS = [
@@ -311,4 +311,69 @@ describe("search: names above short names (RFC 8020)", () => {
       });
     }
   }
+});
+
+describe("search: autopath", () => {
+  const ZONE = "default.svc.cluster.local.";
+  const elsewhere: Records = recordsOf(
+    replyWith("www.example.org. 300 IN A 192.0.2.1", { authoritative: false, recursionAvailable: true }),
+  );
+  const nowhere: Records = { ...emptyReply(3, "forward"), recursionAvailable: true };
+
+  async function walking(block: string): Promise<Short & { readonly asked: string[] }> {
+    const made = await short(block);
+    const asked: string[] = [];
+    const kubernetesFirst = (given: Query): Answer => {
+      const answer = made.host.siblings["kubernetes"]?.handle?.(given, () => foreign);
+      return answer === undefined || answer instanceof Promise ? expect.fail() : answer;
+    };
+    made.host.ask = (given) => {
+      asked.push(formatName(given.qname));
+      expect(given.hops, "the chain is asked anew, once").to.equal(1);
+      if (given.qname.endsWith(parseName("cluster.local"))) return kubernetesFirst(given);
+      return formatName(given.qname) === "www.example.org." ? elsewhere : nowhere;
+    };
+    const ask = (question: string): Records => {
+      const [name = "", type = "A"] = question.split(" ");
+      const answer = made.instance.handle?.(query(name, { type: typeOf(type) ?? 0 }), kubernetesFirst);
+      return answer === undefined || answer === DROP || answer instanceof Promise ? expect.fail() : recordsOf(answer);
+    };
+    return { ...made, asked, ask };
+  }
+
+  it("a name that a Pod's search list has made longer is answered with what it is short for", async () => {
+    const { ask, asked } = await walking("search default {\nautopath\n}");
+    expect(formatReply(ask(`www.example.org.${ZONE}`))).to.deep.equal([
+      `www.example.org.${ZONE} 300 IN CNAME www.example.org.`,
+      "www.example.org. 300 IN A 192.0.2.1",
+    ]);
+    expect(asked[0]).to.equal("www.example.org.");
+    expect(formatReply(ask(`web.${ZONE}${ZONE}`))).to.deep.equal([cname(`web.${ZONE}${ZONE}`), address]);
+    expect(ask(`nosuch.example.org.${ZONE}`).rcode).to.equal(3);
+  });
+
+  it("with the exceptions of the plugin autopath, and only in namespaces that are searched", async () => {
+    const { ask, asked } = await walking("search default {\nautopath\n}");
+    for (const name of [`nosuch.${ZONE}`, `web-7.web.${ZONE}`, `nosuch.prod.${ZONE}`, "www.example.org.prod.svc.cluster.local."]) {
+      expect(ask(name).rcode, name).to.equal(3);
+    }
+    expect(asked).to.deep.equal([]);
+    const all = await walking("search default {\nautopath\nnamespaces all\n}");
+    expect(all.ask("www.example.org.prod.svc.cluster.local.").rcode).to.equal(0);
+  });
+
+  it("the answer table asks the chain for missing names of those namespaces only", async () => {
+    const { instance } = await walking("search default {\nautopath\n}");
+    const { missingBelow } = instance.transparent as Touches;
+    expect(
+      [ZONE, "prod.svc.cluster.local", "svc.cluster.local", `web.${ZONE}`].map((name) => missingBelow?.(parseName(name))),
+    ).to.deep.equal([true, false, false, false]);
+    expect((await walking(LISTED)).instance.transparent).to.equal(true);
+  });
+
+  it("is the plugin autopath's business where that is in the server block", async () => {
+    const { ask, host } = await walking("search default {\nautopath\n}");
+    host.siblings["autopath"] = {};
+    expect(ask(`www.example.org.${ZONE}`).rcode).to.equal(3);
+  });
 });

@@ -15,7 +15,7 @@ import {
   andThen,
   candidatesOf,
   createWildcards,
-  isAboveLengthened,
+  namespaceAt,
   lengthenedByPod,
   replyFound,
   walk,
@@ -115,13 +115,14 @@ function setup({ args: { zones: given, searchList } }: AutopathOptions, host: Ho
   function lengthenedByList(qname: Name, [first, ...domains]: readonly Name[]): Lengthened | undefined {
     const base = first === undefined ? undefined : labelsBelow(qname, first);
     if (first === undefined || base === undefined || base.length === 0) return undefined;
-    const ofPod = clusters().find((cluster) => isAboveLengthened(cluster, first));
+    const ofPod = clusters().find((cluster) => namespaceAt(cluster, first) !== undefined);
     return ofPod !== undefined && lengthenedByPod(ofPod, qname) === undefined ? undefined : { base, domains };
   }
 
   function touches(): Touches {
     const [first] = list ?? [];
-    if (list === undefined) return { missingBelow: (encloser) => clusters().some((cluster) => isAboveLengthened(cluster, encloser)) };
+    if (list === undefined)
+      return { missingBelow: (encloser) => clusters().some((cluster) => namespaceAt(cluster, encloser) !== undefined) };
     // What is missing may lack the first domain itself.
     return { missingBelow: (encloser) => first !== undefined && (isWithin(encloser, first) || isWithin(first, encloser)) };
   }

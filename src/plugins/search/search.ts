@@ -1,16 +1,28 @@
 // search — answers short names (`my-nginx`, `my-nginx.default`) by itself, for clients without a search list: on
 // development machines and in tests. A cluster's Pods bring their own search list and need none of this.
 
+import { systemClock } from "../../clock.ts";
 import { oneOf, word } from "../../config/arguments.ts";
-import { directive, once, one, rest, type Options, type Property } from "../../config/directive.ts";
+import { directive, none, once, one, rest, type Options, type Property } from "../../config/directive.ts";
 import { followAlias } from "../../chase.ts";
 import { chase, lookup, replyFrom, withStaleness } from "../../dns/lookup.ts";
 import { DROP, emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
 import { isWithin, ROOT, type Name } from "../../dns/name.ts";
+import { isMetaType } from "../../dns/records.ts";
 import { recordsOf } from "../../dns/wire.ts";
-import { isClusterZone, type Zone } from "../../dns/zone.ts";
-import { definePlugin, type Answer, type Host, type Instance, type Plugin } from "../../plugin.ts";
+import { isClusterZone, type ClusterZone, type Zone } from "../../dns/zone.ts";
+import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Next, type Plugin } from "../../plugin.ts";
 import type { Position } from "../../errors.ts";
+import {
+  andThen,
+  candidatesOf,
+  createWildcards,
+  lengthenedByPod,
+  namespaceAt,
+  replyFound,
+  walk,
+  type Lengthened,
+} from "../../search-walk.ts";
 import { RESERVED, searchZone, TYPES } from "./zone.ts";
 
 const NAME = "search";
@@ -22,13 +34,16 @@ const TOP_LEVEL_DOMAINS: ReadonlySet<string> = new Set(
 /** Seconds, where the target has no record to take a TTL from; as `kubernetes`. */
 const TTL_SECONDS = 5;
 
-type SearchOptions = Options<readonly string[], { readonly namespaces: Property<"all" | undefined> }>;
+type SearchOptions = Options<
+  readonly string[],
+  { readonly namespaces: Property<"all" | undefined>; readonly autopath: Property<true | undefined> }
+>;
 
 const plugin: Plugin<SearchOptions> = definePlugin({
   name: NAME,
   syntax: directive({
     args: rest(word("NAMESPACE"), { min: 1 }),
-    options: { namespaces: once(one(oneOf("all"))) },
+    options: { namespaces: once(one(oneOf("all"))), autopath: once(none()) },
     check({ args: namespaces }, report, at) {
       for (const namespace of namespaces) {
         if (RESERVED.has(namespace))
@@ -43,23 +58,25 @@ const plugin: Plugin<SearchOptions> = definePlugin({
 });
 export default plugin;
 
-function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Host, at: Position): Instance {
+function setup({ args: namespaces, namespaces: every, autopath }: SearchOptions, host: Host, at: Position): Instance {
   // `kubernetes` is set up after this plugin: its zones are asked for when they are first needed.
   let found: readonly Zone[] = [];
   const zonesOfCluster = (): readonly Zone[] => {
     if (found.length === 0) found = host.instance("kubernetes")?.zones ?? [];
     return found;
   };
+  const clusterZone = (): ClusterZone | undefined => zonesOfCluster().find(isClusterZone);
   const zone = searchZone({
     namespaces,
     qualified: every === "all" ? "all" : "listed",
-    cluster: () => zonesOfCluster().find(isClusterZone),
+    cluster: clusterZone,
     ttl: TTL_SECONDS,
   });
+  const wildcards = createWildcards(systemClock);
   return {
     ...(every === "all" && { everyNamespace: at }),
     zones: [zone],
-    transparent: true,
+    transparent: autopath === true ? { missingBelow: isAboveWalked } : true,
     handle(query, next) {
       const { qname, qtype } = query;
       const isOurs = TYPES.includes(qtype);
@@ -67,6 +84,8 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
         if (!isOurs || !zone.covers(qname)) return next(query);
         return replyFrom({ kind: "unknown", answer: [], isThere: false, reason: zone.notReadyReason ?? "" }, NAME) ?? next(query);
       }
+      const lengthened = readName(query);
+      if (lengthened !== undefined) return walked(query, lengthened, next);
       const node = zone.node(qname);
       if (node?.rrsets.length === 0) return decided(next(query), (given) => (isDenial(given) ? nonTerminal(qname) : given));
       if (!isOurs) return next(query);
@@ -89,9 +108,37 @@ function setup({ args: namespaces, namespaces: every }: SearchOptions, host: Hos
     },
   };
 
+  function isSearched(namespace: string): boolean {
+    return every === "all" || namespaces.includes(namespace);
+  }
+
+  function isAboveWalked(encloser: Name): boolean {
+    const cluster = clusterZone();
+    const namespace = cluster && namespaceAt(cluster, encloser);
+    return namespace !== undefined && isSearched(namespace);
+  }
+
+  // With `autopath`: what a Pod's search list has made longer, in a namespace that is searched.
+  function readName({ qname, qtype, hops }: Query): Lengthened | undefined {
+    if (autopath !== true || hops !== undefined || isMetaType(qtype) || host.instance("autopath") !== undefined) return undefined;
+    const cluster = clusterZone();
+    const lengthened = cluster && lengthenedByPod(cluster, qname);
+    return lengthened !== undefined && isSearched(lengthened.namespace) ? lengthened : undefined;
+  }
+
+  // From the top of the chain: `acl` and `cache` are in front of this plugin.
+  function walked(query: Query, lengthened: Lengthened, next: Next): MaybePromise<Answer> {
+    const ask: Next = (asked) => host.ask({ ...asked, hops: 1 });
+    return andThen(next(query), (first): MaybePromise<Answer> => {
+      if (first === DROP || first.rcode !== Rcodes.NXDOMAIN) return first;
+      const end = walk(query, candidatesOf(lengthened), { zones: zonesOfCluster(), wildcards, ask });
+      return andThen(end, (found) => (found === undefined ? first : replyFound(query, found, NAME)));
+    });
+  }
+
   // NODATA for a name that has short names below it; in the cluster's zone the SOA stands where it is.
   function nonTerminal(qname: Name): Reply {
-    const cluster = zonesOfCluster().find(isClusterZone);
+    const cluster = clusterZone();
     const soa = cluster?.soa();
     const owner = cluster !== undefined && isWithin(qname, cluster.apex) ? cluster.apex : ROOT;
     const authority = soa === undefined ? [] : [{ ...soa, owner }];
