@@ -318,9 +318,9 @@ describe("plugins/template", () => {
     it("what is taken is counted by zone, class and type, types without a name together", async () => {
       const { host, instance } = await instanceOf("template ANY ANY example.org {\n}");
       for (const type of [RRTypes.A, RRTypes.A, 65_280, 65_281, RRTypes.ANY])
-        instance.handle?.(query("a.example.org", { type }), nextGives(undefined));
-      instance.handle?.({ ...query("a.example.org"), qclass: 77 }, nextGives(undefined));
-      instance.handle?.(query("a.example.net"), nextGives(NEXT));
+        await instance.handle?.(query("a.example.org", { type }), nextGives(undefined));
+      await instance.handle?.({ ...query("a.example.org"), qclass: 77 }, nextGives(undefined));
+      await instance.handle?.(query("a.example.net"), nextGives(NEXT));
       expect(
         samples(host, "coredns_template_matches_total").map(({ labels, value }) => [labels["class"], labels["type"], value]),
       ).to.deep.equal([
