@@ -11,6 +11,7 @@ import chaos from "./chaos/chaos.ts";
 import debug from "./debug/debug.ts";
 import dns64 from "./dns64/dns64.ts";
 import errors from "./errors/errors.ts";
+import forward from "./forward/forward.ts";
 import health from "./health/health.ts";
 import hosts from "./hosts/hosts.ts";
 import kubernetes from "./kubernetes/kubernetes.ts";
@@ -55,6 +56,7 @@ const inOrder = [
   search,
   kubernetes,
   loop,
+  forward,
   whoami,
 ];
 
