@@ -123,11 +123,13 @@ export function rdataFromText(type: RRType, fields: readonly string[], origin: N
     return rdata;
   }
   if (layout === undefined) throw rdataError(`${typeName(type)}: is written \\# LENGTH HEX, found "${fields.join(" ")}"`);
-  const repeats = layout.at(-1) === "strings";
-  if (repeats ? fields.length < layout.length : fields.length !== layout.length) {
+  const last = layout.at(-1) as FieldKind;
+  if (fields.length < layout.length || (fields.length > layout.length && !REPEATED.has(last))) {
     throw rdataError(`${typeName(type)}: needs ${layout.join(", ")}; found ${fields.length} fields: "${fields.join(" ")}"`);
   }
-  const parts = fields.map((field, index) => {
+  // Blanks may stand in digits of any length (RFC 3597 §5, RFC 4034 §2.2).
+  const written = last === "strings" ? fields : [...fields.slice(0, layout.length - 1), fields.slice(layout.length - 1).join("")];
+  const parts = written.map((field, index) => {
     const kind = layout[Math.min(index, layout.length - 1)] as FieldKind;
     const part = FIELDS[kind].parse(field, origin);
     if (part === undefined) throw rdataError(`${typeName(type)}: "${field}" is not ${FIELDS[kind].words}`);
@@ -149,7 +151,8 @@ export function rdataToText(type: RRType, rdata: Rdata): string {
   return rdata.length === 0 ? "\\# 0" : `\\# ${rdata.length} ${hex}`;
 }
 
-function nameFromText(text: string, origin: Name): Name {
+/** A name as a zone file writes it: `@` is the origin, and without a trailing dot it is relative. Throws NDOTS_ERR_NAME. */
+export function nameFromText(text: string, origin: Name): Name {
   if (text === "@") return origin;
   const name = parseName(text);
   if (origin === ROOT || /(^|[^\\])(\\\\)*\.$/.test(text)) return name;
@@ -210,7 +213,10 @@ const MAX_STRING_BYTES = 255;
 /** RDLENGTH has 16 bits. */
 const MAX_RDATA_BYTES = 65_535;
 
-type FieldKind = "ipv4" | "ipv6" | "name" | "8 bits" | "16 bits" | "32 bits" | "string" | "strings" | "tag" | "value";
+type FieldKind = "ipv4" | "ipv6" | "name" | "8 bits" | "16 bits" | "32 bits" | "string" | "strings" | "tag" | "value" | "hex" | "base64";
+
+/** Of which there may be several words, where they stand last. */
+const REPEATED: ReadonlySet<FieldKind> = new Set(["strings", "hex", "base64"]);
 
 const FIELDS: Readonly<Record<FieldKind, Field>> = {
   ipv4: {
@@ -253,7 +259,24 @@ const FIELDS: Readonly<Record<FieldKind, Field>> = {
     parse: (text) => unescape(text),
     format: (rdata, at) => ({ text: quote(rdata.subarray(at)), end: rdata.length }),
   },
+  hex: {
+    words: "an even number of hex digits",
+    parse: (text) => (/^(?:[0-9a-f]{2})+$/i.test(text) ? Buffer.from(text, "hex") : undefined),
+    format: (rdata, at) => (at === rdata.length ? undefined : { text: bytesText(rdata, at, "hex"), end: rdata.length }),
+  },
+  base64: {
+    words: "base64",
+    parse: (text) => {
+      const bytes = Buffer.from(text, "base64");
+      return text !== "" && bytes.toString("base64") === text ? bytes : undefined;
+    },
+    format: (rdata, at) => (at === rdata.length ? undefined : { text: bytesText(rdata, at, "base64"), end: rdata.length }),
+  },
 };
+
+function bytesText(rdata: Rdata, at: number, form: "hex" | "base64"): string {
+  return Buffer.from(rdata.buffer, rdata.byteOffset + at, rdata.length - at).toString(form);
+}
 
 /** The fields of a type's rdata, in order. A last field "strings" stands for one or more. */
 const LAYOUTS: ReadonlyMap<RRType, readonly FieldKind[]> = new Map<RRType, readonly FieldKind[]>([
@@ -268,6 +291,21 @@ const LAYOUTS: ReadonlyMap<RRType, readonly FieldKind[]> = new Map<RRType, reado
   [RRTypes.AAAA, ["ipv6"]],
   [RRTypes.SRV, ["16 bits", "16 bits", "16 bits", "name"]],
   [RRTypes.CAA, ["8 bits", "tag", "value"]],
+  [RRTypes.RP, ["name", "name"]],
+  [RRTypes.AFSDB, ["16 bits", "name"]],
+  [RRTypes.NAPTR, ["16 bits", "16 bits", "string", "string", "string", "name"]],
+  [RRTypes.KX, ["16 bits", "name"]],
+  [RRTypes.DNAME, ["name"]],
+  [RRTypes.DS, ["16 bits", "8 bits", "8 bits", "hex"]],
+  [RRTypes.SSHFP, ["8 bits", "8 bits", "hex"]],
+  [RRTypes.DNSKEY, ["16 bits", "8 bits", "8 bits", "base64"]],
+  [RRTypes.TLSA, ["8 bits", "8 bits", "8 bits", "hex"]],
+  [RRTypes.SMIMEA, ["8 bits", "8 bits", "8 bits", "hex"]],
+  [RRTypes.CDS, ["16 bits", "8 bits", "8 bits", "hex"]],
+  [RRTypes.CDNSKEY, ["16 bits", "8 bits", "8 bits", "base64"]],
+  [RRTypes.OPENPGPKEY, ["base64"]],
+  [RRTypes.SPF, ["strings"]],
+  [RRTypes.URI, ["16 bits", "16 bits", "value"]],
 ]);
 
 const TYPE_NAMES: ReadonlyMap<RRType, string> = namesOf(RRTypes);

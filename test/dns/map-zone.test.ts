@@ -39,7 +39,7 @@ describe("dns/map-zone: what stands at a name", () => {
     ; a zone cut
     child            NS    ns.child
     child            NS    ns.example.net.
-    child            DS    \\# 4 00010d02
+    child            DS    1 13 2 00
     ns.child         A     192.0.2.7
     ns.child         AAAA  2001:db8::7
     *.child          A     192.0.2.8
@@ -112,7 +112,7 @@ describe("dns/map-zone: what stands at a name", () => {
   }
 
   it("DS at the cut is this zone's", () => {
-    expect(lines(zone.node(parseName("child.example.org."))?.rrsets ?? [])).to.include("child.example.org. 60 IN DS \\# 4 00010d02");
+    expect(lines(zone.node(parseName("child.example.org."))?.rrsets ?? [])).to.include("child.example.org. 60 IN DS 1 13 2 00");
   });
 
   it("NS at the apex is no cut", () => expect(zone.node(zone.apex)?.cut).to.equal(undefined));
@@ -165,7 +165,7 @@ describe("dns/map-zone: what a question is answered", () => {
     out         CNAME www.example.net.
     loop        CNAME loop
     child       NS    ns.child
-    child       DS    \\# 4 00010d02
+    child       DS    1 13 2 00
     other       NS    ns
     ns.child    A     192.0.2.7`);
 
@@ -208,7 +208,7 @@ describe("dns/map-zone: what a question is answered", () => {
       "DS at the cut is answered here (RFC 4035 §3.1.4.1)",
       "child.example.org. DS",
       "answer",
-      ["child.example.org. 60 IN DS \\# 4 00010d02"],
+      ["child.example.org. 60 IN DS 1 13 2 00"],
     ],
     ["and its absence too", "other.example.org. DS", "nodata", []],
     [

@@ -39,6 +39,21 @@ describe("dns/text: a record in canonical form reads and writes back the same", 
     web.example.org. 8482 IN HINFO "ANY obsoleted" "See RFC 8482"
     example.org. 5 IN CAA 0 issue "ca.example.net; account=1"
     example.org. 5 IN CAA 128 iodef ""
+    example.org. 5 IN RP hostmaster.example.org. .
+    example.org. 5 IN AFSDB 1 ns.example.org.
+    example.org. 5 IN NAPTR 100 10 "s" "SIP+D2U" "!^.*$!sip:info@example.org!" _sip._udp.example.org.
+    example.org. 5 IN KX 10 ns.example.org.
+    example.org. 5 IN DNAME example.net.
+    example.org. 5 IN DS 60485 5 1 2bb183af5f22588179a53b0a98631fad1a292118
+    example.org. 5 IN SSHFP 4 2 00ff
+    example.org. 5 IN DNSKEY 257 3 13 AQID
+    _443._tcp.example.org. 5 IN TLSA 3 1 1 00ff
+    example.org. 5 IN SMIMEA 3 0 0 00
+    example.org. 5 IN CDS 0 0 0 00
+    example.org. 5 IN CDNSKEY 0 3 0 AA==
+    example.org. 5 IN OPENPGPKEY AQID
+    example.org. 5 IN SPF "v=spf1 -all"
+    _http._tcp.example.org. 5 IN URI 10 1 "https://example.org/"
     example.org. 5 IN TYPE1000 \\# 3 0a0b0c
     example.org. 5 IN HTTPS \\# 0
     \\000\\.a\\\\\\"b\\(\\)\\;\\@.example.org. 5 CH TXT "x"
@@ -60,6 +75,8 @@ describe("dns/text: what is not canonical reads too", () => {
     ["WEB.Example.ORG. 5 in a 192.0.2.1", "web.example.org. 5 IN A 192.0.2.1"],
     ["web 5 A 192.0.2.1", "web.example.org. 5 IN A 192.0.2.1"],
     ["web IN 5 A 192.0.2.1", "web.example.org. 5 IN A 192.0.2.1"],
+    ["@ DS 1 13 2 00 FF", "example.org. 30 IN DS 1 13 2 00ff"],
+    ["@ DNSKEY 257 3 13 AQ ID", "example.org. 30 IN DNSKEY 257 3 13 AQID"],
     ["web A 192.0.2.1 ; a comment", "web.example.org. 30 IN A 192.0.2.1"],
     ["@ MX 10 mail", "example.org. 30 IN MX 10 mail.example.org."],
     ["@ CNAME @", "example.org. 30 IN CNAME example.org."],
@@ -106,6 +123,9 @@ describe("dns/text: what is wrong is said", () => {
     ["web CAA 0 is-sue x", /is not a tag/],
     ["web CAA 256 issue x", /is not a number from 0 to 255/],
     ["web HTTPS 1 . alpn=h2", /HTTPS: is written \\# LENGTH HEX, found "1 \. alpn=h2"/],
+    ["web DS 1 13 2 0", /DS: "0" is not an even number of hex digits/],
+    ["web DNSKEY 257 3 13 A", /DNSKEY: "A" is not base64/],
+    ["web DNSKEY 257 3 13", /needs 16 bits, 8 bits, 8 bits, base64; found 3 fields/],
     ["web TYPE65536 \\# 0", /no such type/],
     ["web TYPE1000 \\#", /number of octets and as many in hex/],
     ["web TYPE1000 \\# 2 ab", /number of octets and as many in hex/],
