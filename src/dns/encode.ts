@@ -75,10 +75,13 @@ export function toWire(reply: Records, { qname, qtype, qclass }: Pick<Query, "qn
   return { ...head, message: Uint8Array.from(scratch.subarray(0, length)) };
 }
 
-function flagsOf({ flags: asked, edns }: Question, { rcode, authoritative, recursionAvailable, authenticated }: Reply): number {
+function flagsOf({ flags: asked, edns }: Question, reply: Reply): number {
+  const { rcode, authoritative, recursionAvailable, authenticated, truncated, recursionDesired } = reply;
   let flags = Flags.QR | (asked & (Flags.RD | Flags.CD)) | (rcode & 0x0f);
   if (authoritative) flags |= Flags.AA;
+  if (truncated === true) flags |= Flags.TC;
   if (recursionAvailable === true) flags |= Flags.RA;
+  if (recursionDesired !== undefined) flags = recursionDesired ? flags | Flags.RD : flags & ~Flags.RD;
   // Only who sets AD or DO knows what the bit means (RFC 6840 §5.8).
   if (authenticated === true && ((asked & Flags.AD) !== 0 || edns?.dnssecOk === true)) flags |= Flags.AD;
   return flags;

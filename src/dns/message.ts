@@ -93,6 +93,10 @@ export interface ReplyHead {
   readonly perClient?: true;
   /** EDNS options in wire form, for askers with an OPT record. */
   readonly options?: Uint8Array;
+  /** TC: there are more records than these. */
+  readonly truncated?: true;
+  /** RD, where it is not to be as in the question. */
+  readonly recursionDesired?: boolean;
 }
 
 /** What a plugin answers: records, or another server's message. */

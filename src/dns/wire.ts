@@ -97,7 +97,8 @@ export function recordsOf(reply: Reply): Records {
   const { message, ...head } = reply;
   const decoded = decodeMessage(message);
   if (decoded === undefined) return { ...emptyReply(Rcodes.SERVFAIL, reply.by), error: `plugin/${reply.by}: an answer can't be read` };
-  return { ...head, answer: setsOf(decoded.answer), authority: setsOf(decoded.authority), additional: setsOf(decoded.additional) };
+  const sections = { answer: setsOf(decoded.answer), authority: setsOf(decoded.authority), additional: setsOf(decoded.additional) };
+  return { ...head, ...((decoded.flags & Flags.TC) !== 0 && { truncated: true }), ...sections };
 }
 
 /** Records in the answer section. */

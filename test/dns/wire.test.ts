@@ -62,6 +62,18 @@ describe("dns/wire: another server's answer", () => {
     const packet = upstream(RECORDS, asked);
     packet[2] = (packet[2] as number) | 0x02;
     expect((decodeMessage(told(asked, read(packet)))?.flags ?? 0) & Flags.TC).to.equal(Flags.TC);
+    expect((decodeMessage(told(asked, recordsOf(read(packet))))?.flags ?? 0) & Flags.TC).to.equal(Flags.TC);
+  });
+
+  it("has RD as in the question, unless a reply wants it otherwise", () => {
+    const rd = (of: Query, recursionDesired?: boolean): boolean =>
+      ((decodeMessage(told(of, { ...read(upstream(RECORDS, asked)), ...(recursionDesired !== undefined && { recursionDesired }) }))
+        ?.flags ?? 0) &
+        Flags.RD) !==
+      0;
+    expect([rd(asked), rd(asked, false), rd(asked, true)]).to.deep.equal([true, false, true]);
+    const without = query("www.example.org", { flags: 0 });
+    expect([rd(without), rd(without, false), rd(without, true)]).to.deep.equal([false, false, true]);
   });
 
   it("to another question than the client's is encoded anew", () => {
