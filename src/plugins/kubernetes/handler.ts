@@ -4,7 +4,7 @@
 import { followAlias } from "../../chase.ts";
 import { chase, isMissing, lookup, replyFrom, zoneOf, type Lookup } from "../../dns/lookup.ts";
 import { DROP, emptyReply, Rcodes, type Query } from "../../dns/message.ts";
-import { isWithin, type Name } from "../../dns/name.ts";
+import type { Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
 import type { Answer, Handler, MaybePromise, Next } from "../../plugin.ts";
 import type { NearestNames } from "./nearest.ts";
@@ -13,21 +13,21 @@ const NAME = "kubernetes";
 
 export interface Serving {
   readonly zones: readonly Zone[];
-  /** Names that go on down the chain where they don't exist here. */
-  readonly fallthrough: readonly Name[];
+  /** Whether the name goes on down the chain where it does not exist here. */
+  readonly fallsThrough: (name: Name) => boolean;
   readonly nearest: NearestNames | undefined;
   /** The server block's whole chain, for targets of ExternalNames. */
   readonly ask: Next;
 }
 
-export function createHandler({ zones, fallthrough, nearest, ask }: Serving): Handler {
+export function createHandler({ zones, fallsThrough, nearest, ask }: Serving): Handler {
   return (query, next) => {
     const { qname, qtype } = query;
     const zone = zoneOf(zones, qname);
     if (zone === undefined) return next(query);
     const found = lookup(zone, qname, qtype);
     const own = (): MaybePromise<Answer> => answerWith(query, zone, chase(zones, found, qtype));
-    if (!isMissing(found) || !fallthrough.some((suffix) => isWithin(qname, suffix))) return own();
+    if (!isMissing(found) || !fallsThrough(qname)) return own();
     const foreign = next(query);
     const decide = (answer: Answer): MaybePromise<Answer> => (answer !== DROP && answer.unhandled === true ? own() : answer);
     return foreign instanceof Promise ? foreign.then(decide) : decide(foreign);

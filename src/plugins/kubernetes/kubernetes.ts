@@ -3,6 +3,7 @@
 // leaves to the chain.
 
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
+import { zonesOfCidr } from "../../config/zones.ts";
 import { formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
 import type { Position } from "../../errors.ts";
@@ -54,12 +55,19 @@ async function setup(options: KubernetesOptions, host: Host, at: Position): Prom
   // Names are information in a shared cluster: the nearest one is told only where the asker owns the server.
   const { pods = "disabled", ttl = DEFAULT_TTL_SECONDS, ptr = "all", reasons = host.embedded ? "nearest" : "fixed" } = options;
   const fallthrough = options.fallthrough?.length === 0 ? [ROOT] : (options.fallthrough ?? []);
+  // Addresses of the cluster's own networks are nobody else's, whether or not something has them now.
+  const ownNetworks = [...(options.service_cidr ?? []), ...(options.pod_cidr ?? [])].flatMap((network) => zonesOfCidr(network) ?? []);
+  const isOwnReverse = (name: Name): boolean => ownNetworks.some((zone) => isWithin(name, zone));
+  const fallsThrough = (name: Name): boolean => fallthrough.some((zone) => isWithin(name, zone)) && !isOwnReverse(name);
+  // A zone proves absence unless names in it, or all of them, may be somebody else's.
+  const isComplete = (apex: Name): boolean =>
+    isOwnReverse(apex) || !fallthrough.some((zone) => isWithin(apex, zone) || isWithin(zone, apex));
   const ownAddresses = createOwnAddresses(() => host.dnsSockets().map(({ address }) => address));
   const nearest =
     reasons === "nearest" ? createNearestNames(cluster, { onSpent: () => forward.forEach((zone) => zone.refreshReasons()) }) : undefined;
   const namesNearest = (): boolean => nearest?.isSpent === false;
   const forward = forwardNames.map((apex) => {
-    const common = { apex, ttl, complete: isComplete(apex, fallthrough), ownAddresses };
+    const common = { apex, ttl, complete: isComplete(apex), ownAddresses };
     // The Pods of a cluster set are not known, nor near names searched for.
     if (clusterSet !== undefined && isOfClusterSet(apex)) {
       const own = { pods: pods === "verified" ? "disabled" : pods, reasons: reasons === "nearest" ? "fixed" : reasons } as const;
@@ -71,9 +79,7 @@ async function setup(options: KubernetesOptions, host: Host, at: Position): Prom
   const reverse =
     index === undefined
       ? []
-      : reverseNames.map((apex) =>
-          reverseZone({ cluster, index, apex, forward: primary, ttl, ptr, reasons, complete: isComplete(apex, fallthrough) }),
-        );
+      : reverseNames.map((apex) => reverseZone({ cluster, index, apex, forward: primary, ttl, ptr, reasons, complete: isComplete(apex) }));
   const zones: readonly Zone[] = [...forward, ...reverse];
   const readiness: Readiness = { fromSnapshot: options.ready_from_snapshot === true, whenStale: options.ready_when_stale !== "off" };
 
@@ -82,7 +88,7 @@ async function setup(options: KubernetesOptions, host: Host, at: Position): Prom
   return {
     zones,
     transparent: true,
-    handle: createHandler({ zones, fallthrough, nearest, ask: (query) => host.ask(query) }),
+    handle: createHandler({ zones, fallsThrough, nearest, ask: (query) => host.ask(query) }),
     ready: () => unreadiness() === undefined,
     notReadyReason: () => unreadiness() ?? "",
     start() {
@@ -109,9 +115,4 @@ function refuseEveryNamespace(host: Host): void {
   const message =
     "search: namespaces all: names of the Kubernetes API's namespaces would hide the Internet's; list the namespaces instead, or use manifests";
   host.report({ file: at.file, line: at.line, column: at.column, severity: "error", message });
-}
-
-// A zone proves absence unless names in it, or all of them, may be somebody else's.
-function isComplete(apex: Name, fallthrough: readonly Name[]): boolean {
-  return !fallthrough.some((zone) => isWithin(apex, zone) || isWithin(zone, apex));
 }

@@ -272,9 +272,7 @@ function check(given: KubernetesOptions, report: Report, at: Position): void {
     report.warning(at, "stale_after: from less than 2m, a cluster where nothing happens seems stale: its API server speaks once a minute");
   }
   if (!has("manifests")) {
-    for (const option of ["service_cidr", "pod_cidr", "state"] as const) {
-      if (has(option)) error(`${option} is about manifests: it needs "manifests PATH..." beside it`);
-    }
+    if (has("state")) error('state is about manifests: it needs "manifests PATH..." beside it');
   } else if (!API.some(has)) {
     for (const option of ABOUT_API) {
       if (has(option)) error(`${option} is about the Kubernetes API: it needs endpoint, kubeconfig or in_cluster beside manifests`);
