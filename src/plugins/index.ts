@@ -28,6 +28,7 @@ import search from "./search/search.ts";
 import template from "./template/template.ts";
 import timeouts from "./timeouts/timeouts.ts";
 import tls from "./tls/tls.ts";
+import view from "./view/view.ts";
 import whoami from "./whoami/whoami.ts";
 
 const inOrder = [
@@ -58,6 +59,7 @@ const inOrder = [
   loop,
   forward,
   whoami,
+  view,
 ];
 
 /** Every plugin by its name, in execution order. */
