@@ -3,7 +3,7 @@
 import { expect } from "chai";
 import { decodeMessage } from "../../src/dns/decode.ts";
 import { encodeReply } from "../../src/dns/encode.ts";
-import { emptyReply, Flags, isWire, MAX_MESSAGE_BYTES, type Query, type Records, type Wire } from "../../src/dns/message.ts";
+import { emptyReply, Flags, isWire, MAX_MESSAGE_BYTES, type Query, type Records, type Reply, type Wire } from "../../src/dns/message.ts";
 import { parseName } from "../../src/dns/name.ts";
 import { formatRecord, parseRecordSets, typeOf } from "../../src/dns/text.ts";
 import { readAnswer, recordsOf } from "../../src/dns/wire.ts";
@@ -21,9 +21,9 @@ function read(packet: Uint8Array): Wire {
   return readAnswer(packet, "forward") ?? expect.fail("not sound");
 }
 
-function told(asked: Query, wire: Wire, maxBytes = MAX_MESSAGE_BYTES): Uint8Array {
+function told(asked: Query, reply: Reply, maxBytes = MAX_MESSAGE_BYTES): Uint8Array {
   const out = new Uint8Array(MAX_MESSAGE_BYTES);
-  return out.slice(0, encodeReply(out, asked, wire, { maxBytes, udpSize: 1232 }));
+  return out.slice(0, encodeReply(out, asked, reply, { maxBytes, udpSize: 1232 }));
 }
 
 describe("dns/wire: another server's answer", () => {
