@@ -70,6 +70,7 @@ export interface Matched {
 /** The fields of `.`; the rare ones are made when they are looked at. */
 export function dataOf({ query, zone, rrclass, type, match }: Matched): Struct {
   const groups = match.groups.map((text) => text ?? ""); // Go knows no group that took no part
+  let byName: ReadonlyMap<string, Value> | undefined;
   return {
     Zone: formatName(zone),
     Name: formatName(query.qname),
@@ -80,7 +81,7 @@ export function dataOf({ query, zone, rrclass, type, match }: Matched): Struct {
     Remote: query.client.address,
     Meta: () => "",
     get Group() {
-      return groupsByName(groups, match.names);
+      return (byName ??= groupsByName(groups, match.names));
     },
     get Question() {
       return questionOf(query);

@@ -227,6 +227,34 @@ describe("plugins/template", () => {
     });
   });
 
+  it("cache keeps answers, also empty ones with an SOA, but not what depends on who asks", async () => {
+    const corefile = `. {
+      cache 30
+      template IN A {
+        answer "{{ .Name }} 60 A 192.0.2.1"
+      }
+      template IN AAAA {
+        authority "{{ .Name }} 60 SOA ns.invalid. hostmaster.invalid. (1 60 60 60 60)"
+      }
+      template IN TXT {
+        answer "{{ .Name }} 60 TXT {{ .Message.Id }}"
+      }
+    }`;
+    await using dns = await startServer({ corefile, address: "127.0.0.1", port: 0 });
+    for (const [type, kept] of [
+      ["A", true],
+      ["AAAA", true],
+      ["TXT", false],
+    ] as const) {
+      const [first, second] = [await ask(dns.address, "a.example.org", type), await ask(dns.address, "a.example.org", type)];
+      expect(first.flags, type).to.include.members(["aa", "ra"]);
+      expect(second.flags, type).to.include("ra");
+      expect(second.flags.includes("aa"), type).to.equal(!kept); // memory is no authority
+      expect(second.rcode).to.equal("NOERROR");
+      expect(second.answer.length + second.authority.length).to.equal(1);
+    }
+  });
+
   describe("a CNAME at the end of the answer", () => {
     const alias = 'template IN ANY example.org {\nanswer "{{ .Name }} 60 CNAME target.example.net."\n}';
     const targets: Records = {
