@@ -7,6 +7,7 @@ import autopath from "./autopath/autopath.ts";
 import bind from "./bind/bind.ts";
 import bufsize from "./bufsize/bufsize.ts";
 import cache from "./cache/cache.ts";
+import cancel from "./cancel/cancel.ts";
 import chaos from "./chaos/chaos.ts";
 import debug from "./debug/debug.ts";
 import dns64 from "./dns64/dns64.ts";
@@ -32,6 +33,7 @@ import view from "./view/view.ts";
 import whoami from "./whoami/whoami.ts";
 
 const inOrder = [
+  cancel,
   timeouts,
   multisocket,
   reload,
