@@ -89,11 +89,11 @@ export function createHandler({ settings, store, counters, clock, log, localZone
     if (verdict === "stranger") counters.drops++;
     if (typeof verdict === "string" || verdict.ttlSeconds === 0) return verdict;
     if (isIn(query.qname, disabled[verdict.kind === "success" ? "success" : "denial"])) return verdict;
-    const { rcode, authenticated = false, ede, message } = verdict.wire;
     const nowMs = clock.monotonic();
     const entry: Entry = {
-      ...verdict,
-      wire: { rcode, authoritative: false, recursionAvailable: true, authenticated, by: NAME, message, ...(ede !== undefined && { ede }) },
+      kind: verdict.kind,
+      ttlSeconds: verdict.ttlSeconds,
+      wire: fromMemory(verdict.wire),
       key: keyOf(query),
       qname: query.qname,
       qtype: query.qtype,
@@ -102,6 +102,7 @@ export function createHandler({ settings, store, counters, clock, log, localZone
       asked: before?.asked ?? 0,
       lastAskedMs: nowMs,
       inTable: false,
+      refreshing: undefined,
       retryMs: 0,
     };
     store.put(entry);
@@ -181,6 +182,12 @@ export function createHandler({ settings, store, counters, clock, log, localZone
     counters.servedStale++;
     return { ...told(entry, stale?.responseTtl ?? 0), ede: STALE };
   }
+}
+
+// What later askers get: no AA, for no authority has answered them.
+function fromMemory({ rcode, authenticated = false, ede, message }: Wire): Wire {
+  const wire: Wire = { rcode, authoritative: false, recursionAvailable: true, authenticated, by: NAME, message };
+  return ede === undefined ? wire : { ...wire, ede };
 }
 
 function told({ wire }: Entry, ttlSeconds: number): Wire {

@@ -1,7 +1,7 @@
 // What a foreign reply is worth remembering: its class, for how long, and which of its records (RFC 2308, RFC 5452 §6).
 // Reads the message as bytes and hands on the same bytes: nothing is decoded and encoded again. Pure.
 
-import { Flags, HEADER_BYTES, putUint16, putUint32, Rcodes, uint16, type Wire } from "../../dns/message.ts";
+import { Flags, HEADER_BYTES, putUint16, putUint32, questionEnd, Rcodes, uint16, type Wire } from "../../dns/message.ts";
 import { isWithin, readName, ROOT, type Name } from "../../dns/name.ts";
 import { RRClasses, RRTypes, type RRClass, type RRType } from "../../dns/records.ts";
 import type { TtlBounds } from "../../dns/ttl.ts";
@@ -42,7 +42,7 @@ export function judge(wire: Wire, question: Question, lifetimes: Lifetimes): Ver
   }
   if (rcode !== Rcodes.NOERROR && rcode !== Rcodes.NXDOMAIN) return "unfit";
 
-  const records = recordsIn(message);
+  const records = recordsIn(message, question.qname);
   if (records === undefined) return "stranger";
   const answer = records.filter(({ section }) => section === ANSWER);
   const chain = chainFrom(question, answer, message);
@@ -62,7 +62,12 @@ export function judge(wire: Wire, question: Question, lifetimes: Lifetimes): Ver
 /** A copy of the message in which every record has the TTL `seconds`. */
 export function withTtl(message: Uint8Array, seconds: number): Uint8Array {
   const copy = message.slice();
-  for (const { fixedAt } of recordsIn(message) ?? []) putUint32(copy, fixedAt + 4, seconds);
+  let at = questionEnd(message);
+  for (let left = uint16(message, 6) + uint16(message, 8) + uint16(message, 10); left > 0; left--) {
+    const fixedAt = nameEnd(message, at);
+    putUint32(copy, fixedAt + 4, seconds);
+    at = fixedAt + RR_FIXED_BYTES + uint16(message, fixedAt + 8);
+  }
   return copy;
 }
 
@@ -96,20 +101,37 @@ interface Chain {
 }
 
 function asks(message: Uint8Array, { qname, qtype, qclass }: Question): boolean {
-  const asked = readName(message, HEADER_BYTES);
-  return asked?.name === qname && uint16(message, asked.end) === qtype && uint16(message, asked.end + 2) === qclass;
+  for (let index = 0; index < qname.length; index++) {
+    const byte = message[HEADER_BYTES + index] as number;
+    // Length bytes are no capitals: they are below "A".
+    if ((byte >= 0x41 && byte <= 0x5a ? byte | CASE_BIT : byte) !== qname.charCodeAt(index)) return false;
+  }
+  const at = HEADER_BYTES + qname.length;
+  return uint16(message, at) === qtype && uint16(message, at + 2) === qclass;
 }
 
+const CASE_BIT = 0x20;
+
+function nameEnd(message: Uint8Array, start: number): number {
+  let at = start;
+  for (;;) {
+    const length = message[at] as number;
+    if (length >= POINTER_BITS) return at + 2;
+    if (length === 0) return at + 1;
+    at += 1 + length;
+  }
+}
+
+const POINTER_BITS = 0xc0;
+
 // Undefined where an owner can't be read: the pointers of a sound message stay in it, but may lead astray.
-function recordsIn(message: Uint8Array): Place[] | undefined {
+function recordsIn(message: Uint8Array, qname: Name): Place[] | undefined {
   const places: Place[] = [];
-  const question = readName(message, HEADER_BYTES);
-  let at = (question?.end ?? HEADER_BYTES) + 4;
+  let at = questionEnd(message);
   for (const section of [ANSWER, AUTHORITY, ADDITIONAL] as const) {
     for (let left = uint16(message, 6 + 2 * section); left > 0; left--) {
       // Most owners are the question's name, as a pointer to it.
-      const isQname = uint16(message, at) === QNAME_POINTER;
-      const owner = isQname && question !== undefined ? { name: question.name, end: at + 2 } : readName(message, at);
+      const owner = uint16(message, at) === QNAME_POINTER ? { name: qname, end: at + 2 } : readName(message, at);
       if (owner === undefined) return undefined;
       const fixedAt = owner.end;
       const ttl = ((uint16(message, fixedAt + 4) << 16) | uint16(message, fixedAt + 6)) >>> 0;
@@ -205,7 +227,7 @@ function minimumOf({ fixedAt, end }: Place, message: Uint8Array): number {
 // A copy with nothing behind the last of `kept`, which is a beginning of the message's records.
 function cut(wire: Wire, kept: readonly Place[], ttlSeconds: number): Wire {
   const { message } = wire;
-  const end = kept.at(-1)?.end ?? (readName(message, HEADER_BYTES)?.end ?? HEADER_BYTES) + 4;
+  const end = kept.at(-1)?.end ?? questionEnd(message);
   const copy = message.slice(0, end);
   for (const section of [ANSWER, AUTHORITY, ADDITIONAL] as const) {
     putUint16(copy, 6 + 2 * section, kept.filter((record) => record.section === section).length);

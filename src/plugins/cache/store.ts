@@ -25,7 +25,7 @@ export interface Entry extends Worth {
   /** The answer table tells it. */
   inTable: boolean;
   /** A query for it is on its way; gives the reply, or undefined if that was none to put in its place. */
-  refreshing?: Promise<Reply | undefined> | undefined;
+  refreshing: Promise<Reply | undefined> | undefined;
   /** No refresh before then: the last one failed. */
   retryMs: number;
 }
