@@ -49,8 +49,9 @@ export function lookupAt(zone: Zone, node: Node | undefined, qname: Name, qtype:
     return target.kind === "ask" ? target : { ...target, answer: [cname, ...target.answer] };
   }
   const rrset = rrsetOf(node, qtype);
-  if (rrset !== undefined) return { kind: "answer", answer: [rrset], additional: additionalTo(zone, node, rrset) };
-  if (cname !== undefined) return { kind: "cname", answer: [cname], target: nameAt(cname.rdata[0] as Rdata, 0) };
+  const above = node.dname === undefined ? NONE : [node.dname];
+  if (rrset !== undefined) return { kind: "answer", answer: [...above, rrset], additional: additionalTo(zone, node, rrset) };
+  if (cname !== undefined) return { kind: "cname", answer: [...above, cname], target: nameAt(cname.rdata[0] as Rdata, 0) };
   return node.partial === true ? { kind: "ask" } : { kind: "nodata", answer: NONE, zone, reason: node.reason ?? "" };
 }
 
@@ -64,7 +65,8 @@ export function chase(zones: readonly Zone[], first: Lookup, qtype: RRType): Loo
     const { target, answer } = found;
     const zone = zoneOf(zones, target);
     if (zone === undefined) return found;
-    if (hops === MAX_HOPS || answer.some((rrset) => rrset.owner === target)) return { kind: "answer", answer, additional: NONE };
+    if (hops === MAX_HOPS || answer.some(({ owner, type }) => owner === target && type === RRTypes.CNAME))
+      return { kind: "answer", answer, additional: NONE };
     const next: Lookup = lookup(zone, target, qtype);
     if (next.kind === "ask" || (!zone.complete && isMissing(next))) return found;
     found = { ...next, answer: [...answer, ...next.answer] };

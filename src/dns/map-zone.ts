@@ -3,8 +3,8 @@
 // It never changes: who reads a file again makes a new one.
 
 import { NdotsError } from "../errors.ts";
-import { formatName, isWithin, parentOf, ROOT, type Name } from "./name.ts";
-import { RRTypes, type RecordSet, type RRType } from "./records.ts";
+import { formatName, isWithin, MAX_NAME_BYTES, nameToWire, parentOf, ROOT, type Name } from "./name.ts";
+import { RRTypes, type Rdata, type RecordSet, type RRType } from "./records.ts";
 import { typeName } from "./text.ts";
 import type { Node, Zone, ZoneCut } from "./zone.ts";
 
@@ -19,7 +19,7 @@ export function createZone({ apex, records }: ZoneOptions): Zone {
   const stored = groupByOwner(apex, records);
   const negative = negativeSoa(stored.get(apex));
   const cuts = cutsOf(apex, stored);
-  const nodes = treeOf(apex, stored, cuts);
+  const nodes = treeOf(apex, stored, new Set([...cuts.keys(), ...[...stored].filter(hasDname).map(([owner]) => owner)]), cuts);
   return {
     apex,
     complete: true,
@@ -75,12 +75,24 @@ function cutsOf(apex: Name, stored: ReadonlyMap<Name, readonly RecordSet[]>): Ma
   return cuts;
 }
 
-function treeOf(apex: Name, stored: ReadonlyMap<Name, readonly RecordSet[]>, cuts: ReadonlyMap<Name, ZoneCut>): Map<Name, Node> {
-  const nodes = new Map<Name, Node>([[apex, { rrsets: stored.get(apex) ?? [] }]]);
+// A DNAME gives all names below it, but not its own, to another name (RFC 6672 §2.3).
+function hasDname([, rrsets]: readonly [Name, readonly RecordSet[]]): boolean {
+  return rrsets.some(({ type }) => type === RRTypes.DNAME);
+}
+
+/** @param ends below these names nothing of the zone stands, whatever is written. */
+function treeOf(
+  apex: Name,
+  stored: ReadonlyMap<Name, readonly RecordSet[]>,
+  ends: ReadonlySet<Name>,
+  cuts: ReadonlyMap<Name, ZoneCut>,
+): Map<Name, Node> {
+  const nodes = new Map<Name, Node>([[apex, { rrsets: stored.get(apex) ?? [], ...(ends.has(apex) && { openBelow: true }) }]]);
   for (const [owner, rrsets] of stored) {
-    if (owner === apex || isBelowCut(owner, apex, cuts)) continue;
+    if (owner === apex || isBelow(owner, apex, ends)) continue;
     const cut = cuts.get(owner);
-    nodes.set(owner, cut === undefined ? { rrsets } : { rrsets, cut, askChain: true, openBelow: true });
+    if (cut !== undefined) nodes.set(owner, { rrsets, cut, askChain: true, openBelow: true });
+    else nodes.set(owner, ends.has(owner) ? { rrsets, openBelow: true } : { rrsets });
     for (let name = parentOf(owner); !nodes.has(name); name = parentOf(name)) nodes.set(name, { rrsets: stored.get(name) ?? [] });
   }
   for (const name of nodes.keys()) {
@@ -90,10 +102,10 @@ function treeOf(apex: Name, stored: ReadonlyMap<Name, readonly RecordSet[]>, cut
   return nodes;
 }
 
-function isBelowCut(name: Name, apex: Name, cuts: ReadonlyMap<Name, ZoneCut>): boolean {
+function isBelow(name: Name, apex: Name, ends: ReadonlySet<Name>): boolean {
   for (let above = name; above !== apex;) {
     above = parentOf(above);
-    if (cuts.has(above)) return true;
+    if (ends.has(above)) return true;
   }
   return false;
 }
@@ -104,13 +116,25 @@ function isWildcard(name: Name): boolean {
   return name.startsWith(WILDCARD_LABEL);
 }
 
-// A name that is not stored: below a cut it is another zone's; else the wildcard of its closest encloser, and of no
+// A name that is not stored: below a cut it is another zone's, and below a DNAME another name; else the wildcard of its closest encloser, and of no
 // name further up, stands for it (RFC 4592 §3.3.1, §4.2).
 function nodeOfEncloser(nodes: ReadonlyMap<Name, Node>, name: Name): Node | undefined {
   let encloserName = parentOf(name);
   while (!nodes.has(encloserName) && encloserName !== ROOT) encloserName = parentOf(encloserName);
-  const cut = nodes.get(encloserName)?.cut;
-  if (cut !== undefined) return { rrsets: [], cut, askChain: true, openBelow: true };
+  const encloser = nodes.get(encloserName);
+  if (encloser?.cut !== undefined) return { rrsets: [], cut: encloser.cut, askChain: true, openBelow: true };
+  const dname = encloser?.rrsets.find(({ type }) => type === RRTypes.DNAME);
+  if (dname !== undefined) return redirected(name, dname);
   const wildcard = nodes.get((WILDCARD_LABEL + encloserName) as Name);
   return wildcard && { rrsets: wildcard.rrsets.map((rrset) => ({ ...rrset, owner: name })) };
+}
+
+// RFC 6672 §2.2: the labels below the DNAME's owner, in front of its target.
+function redirected(owner: Name, dname: RecordSet): Node {
+  const target = Buffer.from(dname.rdata[0] as Rdata).toString("latin1");
+  const name = owner.slice(0, -dname.owner.length) + target;
+  if (name.length > MAX_NAME_BYTES)
+    return { rrsets: [], askChain: true, openBelow: true, unknown: "a DNAME makes a name that is too long" };
+  const cname = { owner, type: RRTypes.CNAME, ttl: dname.ttl, rdata: [nameToWire(name as Name)] };
+  return { rrsets: [cname], dname, askChain: true, openBelow: true };
 }

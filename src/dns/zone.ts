@@ -21,6 +21,8 @@ export interface Node {
   readonly partial?: true;
   /** The name is not this zone's but another's: a referral answers all but DS at the cut itself. Comes with `askChain`. */
   readonly cut?: ZoneCut;
+  /** The DNAME above this name, of which the CNAME here is made; goes in front of it (RFC 6672 §3.1). Comes with `askChain`. */
+  readonly dname?: RecordSet;
   /** Why a name right below this one does not exist (EDE text, at most 64 bytes). */
   readonly reasonBelow?: string;
   /** Why there are no records of a type that is not listed (EDE text, at most 64 bytes). */

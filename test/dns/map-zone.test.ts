@@ -204,12 +204,7 @@ describe("dns/map-zone: what a question is answered", () => {
       [],
       ["child.example.org. 60 IN NS ns.child.example.org.", "ns.child.example.org. 60 IN A 192.0.2.7"],
     ],
-    [
-      "DS at the cut is answered here (RFC 4035 §3.1.4.1)",
-      "child.example.org. DS",
-      "answer",
-      ["child.example.org. 60 IN DS 1 13 2 00"],
-    ],
+    ["DS at the cut is answered here (RFC 4035 §3.1.4.1)", "child.example.org. DS", "answer", ["child.example.org. 60 IN DS 1 13 2 00"]],
     ["and its absence too", "other.example.org. DS", "nodata", []],
     [
       "an alias that leads below a cut ends in the referral",
@@ -266,5 +261,70 @@ describe("dns/map-zone: records that can't stand in one zone", () => {
 
   it("an alias may be signed (RFC 4035 §2.5)", () => {
     expect(at(zoneOf("www CNAME web\nwww RRSIG \\# 1 00\nwww NSEC \\# 1 00"), "www.example.org.")).to.have.length(3);
+  });
+});
+
+describe("dns/map-zone: a DNAME gives the names below it to another name (RFC 6672)", () => {
+  const zone = zoneOf(`
+    @            SOA   ns hostmaster 1 7200 1800 86400 30
+    old          DNAME new
+    old          A     192.0.2.1
+    hidden.old   A     192.0.2.2
+    a.new        A     192.0.2.3
+    b.new        CNAME a.new
+    far          DNAME ${"x".repeat(60)}.${"y".repeat(60)}.${"z".repeat(60)}.example.net.
+    loop         DNAME in.loop`);
+
+  const rows: [rule: string, question: string, kind: string, gives: string[]][] = [
+    ["its owner is an ordinary name", "old A", "answer", ["old.example.org. 60 IN A 192.0.2.1"]],
+    ["it is a record like any other", "old DNAME", "answer", ["old.example.org. 60 IN DNAME new.example.org."]],
+    [
+      "a name below it is another name's alias",
+      "a.old A",
+      "answer",
+      [
+        "old.example.org. 60 IN DNAME new.example.org.",
+        "a.old.example.org. 60 IN CNAME a.new.example.org.",
+        "a.new.example.org. 60 IN A 192.0.2.3",
+      ],
+    ],
+    [
+      "that leads on",
+      "b.old A",
+      "answer",
+      [
+        "old.example.org. 60 IN DNAME new.example.org.",
+        "b.old.example.org. 60 IN CNAME b.new.example.org.",
+        "b.new.example.org. 60 IN CNAME a.new.example.org.",
+        "a.new.example.org. 60 IN A 192.0.2.3",
+      ],
+    ],
+    [
+      "the alias itself may be asked for",
+      "a.old CNAME",
+      "answer",
+      ["old.example.org. 60 IN DNAME new.example.org.", "a.old.example.org. 60 IN CNAME a.new.example.org."],
+    ],
+    [
+      "what is written below it does not count",
+      "hidden.old A",
+      "nxdomain",
+      ["old.example.org. 60 IN DNAME new.example.org.", "hidden.old.example.org. 60 IN CNAME hidden.new.example.org."],
+    ],
+    ["a name that gets too long is not known", `${"w".repeat(63)}.far A`, "unknown", []],
+  ];
+  for (const [rule, question, kind, gives] of rows) {
+    it(`${rule}: ${question}`, () => {
+      const [name = "", type = ""] = question.split(" ");
+      const qtype = typeOf(type) ?? 0;
+      const found = chase([zone], lookup(zone, parseName(`${name}.example.org.`), qtype), qtype);
+      expect(found.kind).to.equal(kind);
+      expect(lines("answer" in found ? found.answer : [])).to.deep.equal(gives);
+    });
+  }
+
+  it("one that leads below itself ends after ten aliases", () => {
+    const found = chase([zone], lookup(zone, parseName("a.loop.example.org."), 1), 1);
+    expect(found.kind).to.equal("answer");
   });
 });
