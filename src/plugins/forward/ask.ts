@@ -87,6 +87,11 @@ export class Ask implements Asker, Timed, Rescued {
     this.#tryNext();
   }
 
+  /** The server ends: whoever still waits gets SERVFAIL. */
+  abort(): void {
+    this.#settle(this.#failure());
+  }
+
   answered(exchange: Exchange, packet: Buffer): void {
     const upstream = this.#drop(exchange);
     if (upstream === undefined) return;

@@ -100,6 +100,7 @@ export class Resolver implements Asked {
   }
 
   close(): void {
+    for (const ask of this.#inFlight.values()) ask.abort();
     for (const upstream of [...this.#upstreams, ...this.#retired]) upstream.close();
   }
 
