@@ -292,14 +292,12 @@ const PATIENT = { patienceMs: 120_000 };
 /** A Pod's network and mounts: loopback, the way to the node's resolver, a resolv.conf that names it, the service account. */
 const POD = `
   ip link set lo up
-  timeout 120 unshare --net /bin/sh -euc '
+  setpriv --pdeathsig KILL unshare --net /bin/sh -euc '
     ip link add node type veth peer name eth0 netns "$1"
     ip address add 192.0.2.53/24 dev node && ip link set node up
     exec dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file= --user=root --no-resolv --no-hosts --listen-address=192.0.2.53 \
       --bind-interfaces --address=/example.org/192.0.2.99 --address=/example.net/192.0.2.99
   ' sh $$ >/dev/null 2>&1 &
-  node=$!
-  trap 'kill $node $!; exit 0' TERM
   until ip link show eth0 >/dev/null 2>&1; do :; done
   ip address add 192.0.2.10/24 dev eth0 && ip link set eth0 up
   cp -a /etc/. "$1/etc/" && echo 'nameserver 192.0.2.53' > "$1/etc/resolv.conf"
@@ -308,7 +306,7 @@ const POD = `
   mkdir -p /var/run/secrets/kubernetes.io
   ln -s "$1/account" /var/run/secrets/kubernetes.io/serviceaccount
   echo ready
-  sleep 120 >/dev/null 2>&1 &
+  setpriv --pdeathsig KILL sleep 120 >/dev/null 2>&1 &
   wait`;
 const KUBERNETES = {
   kind: "Service",
