@@ -2,7 +2,7 @@
 // the configuration is read. Remembers which plugin threw, for the one catch-all in respond.ts.
 
 import { emptyReply, Rcodes } from "./dns/message.ts";
-import type { Instance, Next } from "./plugin.ts";
+import type { Instance, MaybePromise, Next } from "./plugin.ts";
 
 /** A set-up plugin with its name. */
 export interface NamedInstance {
@@ -49,4 +49,9 @@ export function composeChain(instances: readonly NamedInstance[]): Chain {
     ask,
     blame: (error) => (typeof error === "object" && error !== null ? (thrownBy.get(error) ?? "") : ""),
   };
+}
+
+/** Goes on with a value at once if it is there, else when it is. */
+export function andThen<T, R>(value: MaybePromise<T>, goOn: (value: T) => MaybePromise<R>): MaybePromise<R> {
+  return value instanceof Promise ? value.then(goOn) : goOn(value);
 }

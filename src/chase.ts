@@ -2,6 +2,7 @@
 // forward apply, and what they say is joined to the CNAMEs (RFC 1034 §4.3.2 step 3a, RFC 6604). Plugins with authoritative data
 // call it when dns/lookup.ts can't go on. Pure but for the function it is given.
 
+import { andThen } from "./chain.ts";
 import { DROP, EdeCodes, emptyReply, Rcodes, type Ede, type Query, type Records } from "./dns/message.ts";
 import type { Name } from "./dns/name.ts";
 import { isMetaType, RRTypes } from "./dns/records.ts";
@@ -21,8 +22,7 @@ const UNREACHED: Ede = { code: EdeCodes.NO_REACHABLE_AUTHORITY, text: "the targe
 export function followAlias(query: Query, aliases: Records, target: Name, ask: Next): MaybePromise<Answer> {
   const hops = (query.hops ?? 0) + aliases.answer.length;
   if (hops > MAX_HOPS || isMetaType(query.qtype)) return aliases;
-  const given = ask({ ...query, qname: target, hops });
-  return given instanceof Promise ? given.then((answer) => joined(aliases, answer)) : joined(aliases, given);
+  return andThen(ask({ ...query, qname: target, hops }), (answer) => joined(aliases, answer));
 }
 
 function joined(aliases: Records, given: Answer): Answer {

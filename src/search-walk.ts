@@ -3,6 +3,7 @@
 // `autopath` and `search`. Pure but for the functions that it is given.
 
 import { randomBytes } from "node:crypto";
+import { andThen } from "./chain.ts";
 import type { Clock } from "./clock.ts";
 import { lookup, zoneOf } from "./dns/lookup.ts";
 import { DROP, emptyReply, Rcodes, type Query, type Records, type Reply } from "./dns/message.ts";
@@ -196,9 +197,4 @@ export function createWildcards(clock: Clock, randomLabel: () => string = () => 
     }
     return isAt;
   }
-}
-
-/** Goes on with a value at once if it is there, else when it is. */
-export function andThen<T, R>(value: MaybePromise<T>, goOn: (value: T) => MaybePromise<R>): MaybePromise<R> {
-  return value instanceof Promise ? value.then(goOn) : goOn(value);
 }

@@ -3,6 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { andThen } from "../../chain.ts";
 import { systemClock } from "../../clock.ts";
 import { directive, zones, type Options, type Shape } from "../../config/directive.ts";
 import { DROP, Rcodes, type Query } from "../../dns/message.ts";
@@ -11,16 +12,7 @@ import { isMetaType, RRClasses } from "../../dns/records.ts";
 import { isClusterZone, type ClusterZone } from "../../dns/zone.ts";
 import type { Position } from "../../errors.ts";
 import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Plugin, type Touches } from "../../plugin.ts";
-import {
-  andThen,
-  candidatesOf,
-  createWildcards,
-  namespaceAt,
-  lengthenedByPod,
-  replyFound,
-  walk,
-  type Lengthened,
-} from "../../search-walk.ts";
+import { candidatesOf, createWildcards, namespaceAt, lengthenedByPod, replyFound, walk, type Lengthened } from "../../search-walk.ts";
 import { createRemembered } from "./memory.ts";
 import { readSearchList } from "./search-list.ts";
 

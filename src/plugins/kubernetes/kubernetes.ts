@@ -1,5 +1,5 @@
 // kubernetes — answers the names of the Kubernetes DNS specification from the registry. Its zones are views of the
-// registry; the answer table serves them, and its handler (handler.ts) says the same, from the same node(), for what the table
+// registry; the answer table serves them, and its handler (zone-handler.ts) says the same, from the same node(), for what the table
 // leaves to the chain.
 
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
@@ -8,9 +8,10 @@ import { formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
 import type { Position } from "../../errors.ts";
 import { isReverse } from "../../dns/reverse.ts";
+import type { Query } from "../../dns/message.ts";
+import { zoneHandler } from "../../zone-handler.ts";
 import { createCluster, type ClusterOptions } from "./cluster.ts";
 import { DEFAULT_STALE_AFTER_MS, notReadyReason, type Readiness } from "./freshness.ts";
-import { createHandler } from "./handler.ts";
 import { createNearestNames } from "./nearest.ts";
 import { syntax, type KubernetesOptions } from "./options.ts";
 import { createOwnAddresses } from "./own-addresses.ts";
@@ -81,6 +82,10 @@ async function setup(options: KubernetesOptions, host: Host, at: Position): Prom
       ? []
       : reverseNames.map((apex) => reverseZone({ cluster, index, apex, forward: primary, ttl, ptr, reasons, complete: isComplete(apex) }));
   const zones: readonly Zone[] = [...forward, ...reverse];
+  const explain = ({ qname, edns }: Query, zone: Zone, reason: string): string => {
+    const isAsked = zone.namesNearest === true && edns !== undefined && zone.staleness === undefined;
+    return nearest !== undefined && isAsked ? nearest.explain(zone.apex, qname, reason) : reason;
+  };
   const readiness: Readiness = { fromSnapshot: options.ready_from_snapshot === true, whenStale: options.ready_when_stale !== "off" };
 
   const unreadiness = (): string | undefined => notReadyReason(cluster, readiness) ?? (clusterSet && notReadyReason(clusterSet, readiness));
@@ -88,7 +93,7 @@ async function setup(options: KubernetesOptions, host: Host, at: Position): Prom
   return {
     zones,
     transparent: true,
-    handle: createHandler({ zones, fallsThrough, nearest, ask: (query) => host.ask(query) }),
+    handle: zoneHandler({ name: NAME, zones, fallsThrough, ask: (query) => host.ask(query), explain }),
     ready: () => unreadiness() === undefined,
     notReadyReason: () => unreadiness() ?? "",
     start() {

@@ -1,6 +1,7 @@
 // search — answers short names (`my-nginx`, `my-nginx.default`) by itself, for clients without a search list: on
 // development machines and in tests. A cluster's Pods bring their own search list and need none of this.
 
+import { andThen } from "../../chain.ts";
 import { systemClock } from "../../clock.ts";
 import { oneOf, word } from "../../config/arguments.ts";
 import { directive, none, once, one, rest, type Options, type Property } from "../../config/directive.ts";
@@ -13,16 +14,7 @@ import { recordsOf } from "../../dns/wire.ts";
 import { isClusterZone, type ClusterZone, type Zone } from "../../dns/zone.ts";
 import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Next, type Plugin } from "../../plugin.ts";
 import type { Position } from "../../errors.ts";
-import {
-  andThen,
-  candidatesOf,
-  createWildcards,
-  lengthenedByPod,
-  namespaceAt,
-  replyFound,
-  walk,
-  type Lengthened,
-} from "../../search-walk.ts";
+import { candidatesOf, createWildcards, lengthenedByPod, namespaceAt, replyFound, walk, type Lengthened } from "../../search-walk.ts";
 import { RESERVED, searchZone, TYPES } from "./zone.ts";
 
 const NAME = "search";
