@@ -23,6 +23,8 @@ export interface Group {
   readonly addresses: readonly ListenAddress[];
   /** What is spoken there. */
   readonly scheme: ServedScheme;
+  /** In metrics: `dns://:53`, `https://:443`. */
+  readonly server: string;
   /** Of connections. */
   readonly times: ConnectionTimes;
   /** Over TLS and HTTPS. */
@@ -56,6 +58,7 @@ export function createGroups(
   const memories = new Map<Instance, KeptIn[]>();
   const groups: readonly Group[] = groupByAddress(setup.blocks).map(({ addresses, scheme, blocks }) => {
     const table = new TableWriter();
+    const server = labelOf(blocks[0] as ReadyBlock, scheme);
     const served = blocks.flatMap((block) => serveBlock(block, scheme, metrics, plugins));
     for (const { labels, instances } of served) {
       for (const { name } of instances) pluginEnabled.set(1, { ...labels, name });
@@ -79,7 +82,7 @@ export function createGroups(
       owners,
       plugins: plugins.map(pluginOf),
       refusedTraffic: blocks.some((block) => block.traffic)
-        ? createTraffic(metrics, { server: labelOf(blocks[0] as ReadyBlock, scheme), zone: "dropped", view: "" }, plugins)
+        ? createTraffic(metrics, { server, zone: "dropped", view: "" }, plugins)
         : undefined,
       errorLimiter,
       log,
@@ -90,6 +93,7 @@ export function createGroups(
     return {
       addresses,
       scheme,
+      server,
       times: Object.assign({}, ...instances.map(({ connections }) => connections)) as ConnectionTimes,
       tls: instances.find(({ tls }) => tls !== undefined)?.tls,
       httpsConnections: instances.find(({ httpsConnections }) => httpsConnections !== undefined)?.httpsConnections,

@@ -89,7 +89,10 @@ export async function createListening(options: ListeningOptions): Promise<Listen
   async function startSecure(scheme: "tls" | "https", address: ListenAddress, { tls, ...group }: Group): Promise<Listener> {
     if (tls === undefined) throw new TypeError(`${scheme}:// without certificates`); // transports.ts has said so
     const served = { ...address, ...group, tls, log: options.log, metrics: options.metrics, limits: { connections: tcpConnectionCap() } };
-    const listener = (await import("./listeners/tls.ts")).tlsListener(served);
+    const listener =
+      scheme === "tls"
+        ? (await import("./listeners/tls.ts")).tlsListener(served)
+        : (await import("./listeners/https.ts")).httpsListener(served);
     await listener.start();
     return listener;
   }

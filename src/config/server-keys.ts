@@ -42,7 +42,6 @@ export function parseServerKey(token: Token, text: string, findings: Finding[]):
     return report("error", `unknown scheme ${prefix}://, known: ${Object.keys(schemes).join(", ")}`);
   }
   if (isUnserved(scheme)) return report("error", `${scheme}:// is not supported: ${UNSERVED[scheme]}`);
-  if (scheme === "https") report("error", "not supported yet: https:// comes with a later version");
   // What follows the last colon is a port, unless it is the end of an IPv6 network (2001:db8::/32).
   const [, host = address, portText] = /^(.*):([^:/]*)$/s.exec(address) ?? [];
   const port = portText === undefined ? undefined : Number(portText);

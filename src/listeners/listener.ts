@@ -29,6 +29,8 @@ export interface ServedBy {
   readonly tls?: CredentialSource | undefined;
   /** Of listeners over HTTPS. */
   readonly httpsConnections?: number | undefined;
+  /** What answers here, in metrics: `https://:443`. */
+  readonly server?: string;
   /** What one more thread needs to answer hits by itself; called for each start of a thread. The portable listeners need none. */
   share(): SharedFront;
   /** Takes back what share() gave: its thread no longer reads it. */

@@ -15,6 +15,7 @@ import errors from "./errors/errors.ts";
 import forward from "./forward/forward.ts";
 import health from "./health/health.ts";
 import hosts from "./hosts/hosts.ts";
+import https from "./https/https.ts";
 import kubernetes from "./kubernetes/kubernetes.ts";
 import loadbalance from "./loadbalance/loadbalance.ts";
 import local from "./local/local.ts";
@@ -34,6 +35,7 @@ import whoami from "./whoami/whoami.ts";
 
 const inOrder = [
   cancel,
+  https,
   timeouts,
   multisocket,
   reload,

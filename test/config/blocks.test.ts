@@ -132,12 +132,12 @@ describe("zones served twice", () => {
     });
   }
 
-  it("tls:// is read, and each zone keeps its scheme", () => {
-    const { blocks, findings } = parseCorefile({ file: "Corefile", text: "tls://a.org dns://.:8443 TLS://b {\n}" });
+  it("tls:// and https:// are read, and each zone keeps its scheme", () => {
+    const { blocks, findings } = parseCorefile({ file: "Corefile", text: "tls://a.org https://.:8443 TLS://b {\n}" });
     expect(findings).to.deep.equal([]);
     expect(blocks.flatMap(({ keys }) => keys.map(({ scheme, zone, port }) => `${scheme} ${formatName(zone)} ${port}`))).to.deep.equal([
       "tls a.org. undefined",
-      "dns . 8443",
+      "https . 8443",
       "tls b. undefined",
     ]);
   });

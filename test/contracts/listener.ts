@@ -7,7 +7,7 @@ import { expect } from "chai";
 import type { Listener, ListenerOptions } from "../../src/listeners/listener.ts";
 import type { SweepClock } from "../../src/listeners/accepting.ts";
 import type { TcpLimits } from "../../src/listeners/connection.ts";
-import { headerOf, query, tcpConnection, udpClient, type Target, type TcpConnection } from "../helpers/dns-client.ts";
+import { headerOf, query, tcpConnection, udpClient, type Target } from "../helpers/dns-client.ts";
 import {
   countedMetrics,
   fakeResponder,
@@ -46,8 +46,8 @@ export async function rig(create: ListenerFactory, options: Partial<ContractOpti
   return { listener, responder, log, metrics, [Symbol.asyncDispose]: () => listener.stop(0) };
 }
 
-/** One client, the same for UDP and TCP. */
-interface Client {
+/** One client, the same for every transport. */
+export interface Client {
   send(packet: Uint8Array): void;
   receive(): Promise<Buffer | undefined>;
   close(): void;
@@ -56,7 +56,7 @@ interface Client {
 export function listenerContract(
   name: string,
   create: ListenerFactory,
-  connect: (target: Target) => Promise<TcpConnection> = tcpConnection,
+  connect: (target: Target) => Promise<Client> = tcpConnection,
 ): void {
   const client = (listener: Listener, target: Target = listener.bound): Promise<Client> =>
     listener.transport === "udp" ? udpClient(target) : connect(target);
