@@ -58,6 +58,8 @@ export interface Instance {
   filter?(query: Query): boolean;
   /** The name of that choice, for metrics. */
   readonly view?: string;
+  /** What it knows of a query under a label of its own, `kubernetes/namespace`; asked for through `metadata`, which the block may lack. */
+  metadata?(query: Query, label: string): string | undefined;
   /** Classes beyond IN whose questions the chain is to get. */
   readonly takesClasses?: readonly RRClass[];
   /** What the TTLs of our own zones' answers at a name are held within, in `handle` and in the table alike (`cache`). */

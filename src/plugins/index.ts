@@ -21,6 +21,7 @@ import loadbalance from "./loadbalance/loadbalance.ts";
 import local from "./local/local.ts";
 import log from "./log/log.ts";
 import loop from "./loop/loop.ts";
+import metadata from "./metadata/metadata.ts";
 import multisocket from "./multisocket/multisocket.ts";
 import prometheus from "./prometheus/prometheus.ts";
 import ready from "./ready/ready.ts";
@@ -34,6 +35,7 @@ import view from "./view/view.ts";
 import whoami from "./whoami/whoami.ts";
 
 const inOrder = [
+  metadata,
   cancel,
   https,
   timeouts,

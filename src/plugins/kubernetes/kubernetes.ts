@@ -12,6 +12,7 @@ import type { Query } from "../../dns/message.ts";
 import { zoneHandler } from "../../zone-handler.ts";
 import { createCluster, type ClusterOptions } from "./cluster.ts";
 import { DEFAULT_STALE_AFTER_MS, notReadyReason, type Readiness } from "./freshness.ts";
+import { createMetadata } from "./metadata.ts";
 import { createNearestNames } from "./nearest.ts";
 import { syntax, type KubernetesOptions } from "./options.ts";
 import { createOwnAddresses } from "./own-addresses.ts";
@@ -94,6 +95,12 @@ async function setup(options: KubernetesOptions, host: Host, at: Position): Prom
     zones,
     transparent: true,
     handle: zoneHandler({ name: NAME, zones, fallsThrough, ask: (query) => host.ask(query), explain }),
+    metadata: createMetadata({
+      zones: forwardNames,
+      isOfClusterSet,
+      zonal: options.zonal === true,
+      podsAt: pods === "verified" ? (address) => registry.podsAt(address) : undefined,
+    }),
     ready: () => unreadiness() === undefined,
     notReadyReason: () => unreadiness() ?? "",
     start() {

@@ -7,7 +7,9 @@ import { formatName } from "../../dns/name.ts";
 import { className, rcodeName, typeName } from "../../dns/text.ts";
 import type { Sent } from "../../plugin.ts";
 
-export type Format = (query: Query, sent: Sent) => string;
+export type Format = (query: Query, sent: Sent, metadata: Metadata) => string;
+/** What `metadata` says of a query, if anything. */
+export type Metadata = (query: Query, label: string) => string | undefined;
 
 const COMMON = '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}';
 const FORMATS: ReadonlyMap<string, string> = new Map([
@@ -36,16 +38,16 @@ const PLACEHOLDERS: ReadonlyMap<string, Format> = new Map<string, Format>([
   ["{>rflags}", (_query, { flags }) => flagsText(flags)],
 ]);
 
-/** Makes a line's writer. Unknown placeholders stay as they are; metadata (`{/label}`) is `-`, for no plugin gives any. */
+/** Makes a line's writer. Unknown placeholders stay as they are; metadata (`{/LABEL}`) that there is not is `-`. */
 export function compileFormat(text: string): Format {
   const expanded = text.replace(/\{common\}|\{combined\}/g, (name) => FORMATS.get(name) ?? name);
   const parts = expanded.split(/(\{[^{}\s]*\})/).map((part): Format => {
-    if (part.startsWith("{/")) return () => ABSENT;
+    if (part.startsWith("{/")) return (query, _sent, metadata) => metadata(query, part.slice(2, -1)) || ABSENT;
     return PLACEHOLDERS.get(part) ?? (() => part);
   });
-  return (query, sent) => {
+  return (query, sent, metadata) => {
     let line = "";
-    for (const part of parts) line += part(query, sent);
+    for (const part of parts) line += part(query, sent, metadata);
     return line;
   };
 }

@@ -36,11 +36,11 @@ const syntax: Syntax<readonly Rule[]> = {
 const plugin: Plugin<readonly Rule[]> = definePlugin({
   name: "log",
   syntax,
-  setup: (rules, { log }) => ({
+  setup: (rules, host) => ({
     observe(query, sent) {
       const rule = rules.find(({ zones }) => zones.some((name) => isWithin(query.qname, name)));
       if (rule === undefined || !(rule.classes.has("all") || rule.classes.has(classOf(sent)))) return;
-      log.query(rule.format(query, sent));
+      host.log.query(rule.format(query, sent, (asked, label) => host.instance("metadata")?.metadata?.(asked, label)));
     },
   }),
 });

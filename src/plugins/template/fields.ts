@@ -65,10 +65,12 @@ export interface Matched {
   readonly rrclass: string;
   readonly type: string;
   readonly match: Match;
+  /** What `metadata` says, if anything. */
+  readonly metadata: (label: string) => string | undefined;
 }
 
 /** The fields of `.`; the rare ones are made when they are looked at. */
-export function dataOf({ query, zone, rrclass, type, match }: Matched): Struct {
+export function dataOf({ query, zone, rrclass, type, match, metadata }: Matched): Struct {
   const groups = match.groups.map((text) => text ?? ""); // Go knows no group that took no part
   let byName: ReadonlyMap<string, Value> | undefined;
   return {
@@ -79,7 +81,7 @@ export function dataOf({ query, zone, rrclass, type, match }: Matched): Struct {
     Type: type,
     Match: groups,
     Remote: query.client.address,
-    Meta: () => "",
+    Meta: (args) => metaOf(args, metadata),
     get Group() {
       return (byName ??= groupsByName(groups, match.names));
     },
@@ -90,6 +92,12 @@ export function dataOf({ query, zone, rrclass, type, match }: Matched): Struct {
       return messageOf(query);
     },
   };
+}
+
+function metaOf(args: readonly Value[], metadata: Matched["metadata"]): string {
+  const [label] = args;
+  if (typeof label !== "string" || args.length > 1) throw new TemplateError(".Meta takes one string");
+  return metadata(label) ?? "";
 }
 
 function groupsByName(groups: readonly string[], names: readonly string[]): ReadonlyMap<string, Value> {

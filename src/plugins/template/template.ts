@@ -71,7 +71,14 @@ function createHandler(options: TemplateOptions, zones: readonly Name[], host: H
     const labels = { ...host.labels(), zone: formatName(zone), class: classLabel(query), type: typeLabel(query) };
     matches.add(labels);
     if (rcode === Rcodes.SERVFAIL) return { ...emptyReply(rcode, NAME), ...(ede && { ede }) };
-    const data = dataOf({ query, zone, rrclass: classText(qclass, rrclass), type: typeText(qtype, type), match });
+    const data = dataOf({
+      query,
+      zone,
+      rrclass: classText(qclass, rrclass),
+      type: typeText(qtype, type),
+      match,
+      metadata: (label) => host.instance("metadata")?.metadata?.(query, label),
+    });
     const made: Record<Section, TextRecord[]> = { answer: [], additional: [], authority: [] };
     for (const section of ["answer", "additional", "authority"] as const) {
       for (const template of sections[section]) {

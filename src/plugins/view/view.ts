@@ -13,6 +13,7 @@ const plugin: Plugin<Options<string, { readonly expr: Property<readonly Conditio
   syntax: directive({ args: one(word("NAME")), options: { expr: each(expression()) } }),
   setup: ({ args: name, expr: conditions }) => ({
     view: name,
+    metadata: (_query, label) => (label === "view/name" ? name : undefined),
     filter: (query) => conditions.every((condition) => condition(query)),
   }),
 });
