@@ -3,11 +3,12 @@ import { expect } from "chai";
 import { DROP, emptyReply, Rcodes, type Reply } from "../../../src/dns/message.ts";
 import { formatName } from "../../../src/dns/name.ts";
 import { typeName, typeOf } from "../../../src/dns/text.ts";
-import { startServer } from "../../../src/index.ts";
+import { startServer, type RunningServer } from "../../../src/index.ts";
 import acl from "../../../src/plugins/acl/acl.ts";
 import type { Touches } from "../../../src/plugin.ts";
 import { headerOf, query as packet, udpClient } from "../../helpers/dns-client.ts";
 import { fakeHost, query, readDirective, setUp, type FakeHost } from "../../helpers/fake-host.ts";
+import { startUpstream } from "../../helpers/upstream.ts";
 
 const passed: Reply = { ...emptyReply(Rcodes.NOERROR, "next") };
 
@@ -28,6 +29,17 @@ function samples(host: FakeHost): Record<string, number> {
     [...collect()].map(({ labels, value }) => ({ name, labels, value })),
   );
   return Object.fromEntries(found.map(({ name, labels, value }) => [`${name} ${Object.values(labels).join(" ")}`, value]));
+}
+
+/** `RCODE ANSWERS` of what a client at `from` gets. */
+async function ask(dns: RunningServer, from: string, name: string, type: "A" | "AAAA" = "A"): Promise<string> {
+  const client = await udpClient(dns.address, { address: from });
+  client.send(packet({ name, type, edns: {} }));
+  const answer = await client.receive();
+  client.close();
+  if (answer === undefined) return "nothing";
+  const { rcode, counts } = headerOf(answer);
+  return `${rcode} ${counts[1]}`;
 }
 
 describe("plugins/acl", () => {
@@ -141,19 +153,38 @@ describe("plugins/acl", () => {
       }
     }`;
     await using dns = await startServer({ corefile });
-    const ask = async (from: string, name: string): Promise<string> => {
-      const client = await udpClient(dns.address, { address: from });
-      client.send(packet({ name, edns: {} }));
-      const answer = await client.receive();
-      client.close();
-      if (answer === undefined) return "nothing";
-      const { rcode, counts } = headerOf(answer);
-      return `${rcode} ${counts[1]}`;
-    };
     const blocked = `${Rcodes.REFUSED} 0`;
     const answered = `${Rcodes.NOERROR} 1`;
-    expect(await ask("127.0.0.1", "www.blocked.example.")).to.equal(answered);
-    expect(await ask("127.0.0.2", "www.blocked.example.")).to.equal(blocked);
-    expect(await ask("127.0.0.2", "www.free.example.")).to.equal(answered);
+    expect(await ask(dns, "127.0.0.1", "www.blocked.example.")).to.equal(answered);
+    expect(await ask(dns, "127.0.0.2", "www.blocked.example.")).to.equal(blocked);
+    expect(await ask(dns, "127.0.0.2", "www.free.example.")).to.equal(answered);
+  });
+
+  it("over the socket: a client that is blocked gets nothing that was remembered (coredns#8289)", async () => {
+    await using upstream = await startUpstream({ records: "*.example.org. 300 IN A 192.0.2.1\n*.example.org. 300 IN AAAA 2001:db8::1" });
+    const corefile = `. {
+      acl blocked.example.org {
+        block net 127.0.0.2
+      }
+      acl {
+        filter type AAAA net 127.0.0.2
+      }
+      cache
+      forward . ${upstream.to}
+    }`;
+    await using dns = await startServer({ corefile });
+    const gives = async (from: string, question: string, type: "A" | "AAAA", expected: string): Promise<void> => {
+      expect(await ask(dns, from, question, type), `${from} ${question} ${type}`).to.equal(expected);
+    };
+    for (const _ of ["first", "remembered"]) {
+      for (const name of ["www.blocked.example.org.", "www.free.example.org."]) {
+        for (const type of ["A", "AAAA"] as const) await gives("127.0.0.1", name, type, `${Rcodes.NOERROR} 1`);
+      }
+      await gives("127.0.0.2", "www.blocked.example.org.", "A", `${Rcodes.REFUSED} 0`);
+      await gives("127.0.0.2", "www.blocked.example.org.", "AAAA", `${Rcodes.REFUSED} 0`);
+      await gives("127.0.0.2", "www.free.example.org.", "AAAA", `${Rcodes.NOERROR} 0`);
+      await gives("127.0.0.2", "www.free.example.org.", "A", `${Rcodes.NOERROR} 1`);
+    }
+    expect(upstream.asked.length, "all else was remembered").to.equal(4);
   });
 });
