@@ -45,6 +45,7 @@ export function createFront({ table, blocks, owners, now, onHit }: FrontOptions)
     answer(io) {
       const verdict = readQuestion(io);
       if (verdict !== Verdicts.OK) return verdict === Verdicts.DROP ? 0 : ASK_CHAIN;
+      if (io.asksNsid) return ASK_CHAIN;
       if (table.answer(io, hit) !== Outcomes.HIT) return ASK_CHAIN;
       const { cells, observed } = blocks[hit.block] as FrontBlock;
       if (cells === undefined && !observed) return hit.length;

@@ -143,6 +143,8 @@ export function questionEnd(wire: Uint8Array): number {
 
 /** Octets of an OPT record without options: */
 export const OPT_BYTES = 11; // root, type, class, TTL, RDLENGTH
+/** OPTION-CODE of a name server's identity (RFC 5001 §2.3). */
+export const OPTION_NSID = 3;
 /** OPTION-CODE of an extended error (RFC 8914 §2). */
 export const OPTION_EDE = 15;
 /** The DO bit in the flags of an OPT record (RFC 3225 §3). */

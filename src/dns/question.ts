@@ -2,7 +2,7 @@
 // every listener thread for each packet, so it allocates nothing and writes what it found into the Exchange.
 // What it can't accept it names by its defect; a packet that passes is safe for everything behind it.
 
-import { HEADER_BYTES, uint16, type Transport } from "./message.ts";
+import { HEADER_BYTES, OPTION_NSID, uint16, type Transport } from "./message.ts";
 import { MAX_LABEL_BYTES, MAX_NAME_BYTES, type Name } from "./name.ts";
 import { RRTypes } from "./records.ts";
 
@@ -48,6 +48,8 @@ export class Exchange {
   clientUdpSize = 0;
   optionsAt = 0;
   optionsEnd = 0;
+  /** It asks who answers (RFC 5001): only the chain may know. */
+  asksNsid = false;
 
   constructor(outBytes: number) {
     this.out = new Uint8Array(outBytes);
@@ -88,6 +90,7 @@ function judge(io: Exchange): Verdict {
   io.dnssecOk = false;
   io.clientUdpSize = 0;
   io.optionsAt = io.optionsEnd = 0;
+  io.asksNsid = false;
   io.nameLength = io.labelCount = 0;
   if (end - start < HEADER_BYTES) return Verdicts.DROP;
   const flags = uint16(bytes, start + 2);
@@ -126,7 +129,7 @@ function judge(io: Exchange): Verdict {
       io.optionsAt = nameEnd + RR_FIXED_BYTES;
       io.optionsEnd = next;
       // What another version's options look like nobody knows: BADVERS all the same (RFC 6891 §6.1.3).
-      if (!badVersion && !areOptionsSound(bytes, io.optionsAt, next)) return Verdicts.FORMERR;
+      if (!badVersion && !readOptions(io, bytes, next)) return Verdicts.FORMERR;
     }
     at = next;
   }
@@ -188,10 +191,12 @@ function skipRecord(bytes: Uint8Array, start: number, end: number): number {
   return next <= end ? next : -1;
 }
 
-function areOptionsSound(bytes: Uint8Array, start: number, end: number): boolean {
-  let at = start;
+// False where their lengths do not add up.
+function readOptions(io: Exchange, bytes: Uint8Array, end: number): boolean {
+  let at = io.optionsAt;
   while (at < end) {
     if (at + OPTION_HEAD_BYTES > end) return false;
+    if (uint16(bytes, at) === OPTION_NSID) io.asksNsid = true;
     at += OPTION_HEAD_BYTES + uint16(bytes, at + 2);
   }
   return at === end;

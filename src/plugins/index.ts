@@ -3,6 +3,7 @@
 
 import type { Plugin } from "../plugin.ts";
 import acl from "./acl/acl.ts";
+import any from "./any/any.ts";
 import autopath from "./autopath/autopath.ts";
 import bind from "./bind/bind.ts";
 import bufsize from "./bufsize/bufsize.ts";
@@ -11,8 +12,11 @@ import cancel from "./cancel/cancel.ts";
 import chaos from "./chaos/chaos.ts";
 import debug from "./debug/debug.ts";
 import dns64 from "./dns64/dns64.ts";
+import erratic from "./erratic/erratic.ts";
 import errors from "./errors/errors.ts";
 import forward from "./forward/forward.ts";
+import header from "./header/header.ts";
+import file from "./file/file.ts";
 import health from "./health/health.ts";
 import hosts from "./hosts/hosts.ts";
 import https from "./https/https.ts";
@@ -22,7 +26,9 @@ import local from "./local/local.ts";
 import log from "./log/log.ts";
 import loop from "./loop/loop.ts";
 import metadata from "./metadata/metadata.ts";
+import minimal from "./minimal/minimal.ts";
 import multisocket from "./multisocket/multisocket.ts";
+import nsid from "./nsid/nsid.ts";
 import prometheus from "./prometheus/prometheus.ts";
 import ready from "./ready/ready.ts";
 import reload from "./reload/reload.ts";
@@ -41,6 +47,7 @@ const inOrder = [
   timeouts,
   multisocket,
   reload,
+  nsid,
   bufsize,
   bind,
   debug,
@@ -51,19 +58,24 @@ const inOrder = [
   log,
   local,
   dns64,
+  any,
   chaos,
   loadbalance,
   rewrite,
   autopath,
   acl,
   cache,
+  header,
   tls,
+  minimal,
   template,
   hosts,
   search,
   kubernetes,
+  file,
   loop,
   forward,
+  erratic,
   whoami,
   view,
 ];

@@ -34,6 +34,17 @@ describe("dns/question: what a sound packet says", () => {
     expect([io.labelCount, io.nameLength, io.labels[126]]).to.deep.equal([127, 255, 252]);
   });
 
+  it("whether it asks for the name server's identity (RFC 5001), also behind other options", () => {
+    const asks = (...codes: readonly number[]): boolean =>
+      read({ edns: { options: codes.map((code) => ({ code, data: Buffer.alloc(2) })) } }).asksNsid;
+    expect([asks(3), asks(10, 3), asks(10, 3, 12), asks(10), asks(), asks(0x0300)]).to.deep.equal([true, true, true, false, false, false]);
+    const io = read({ edns: { options: [{ code: 3 }] } });
+    io.in = query({});
+    io.inEnd = io.in.length;
+    readQuestion(io);
+    expect(io.asksNsid).to.equal(false);
+  });
+
   it("the OPT record: size, DO, options", () => {
     const io = read({ edns: { udpSize: 4096, dnssecOk: true, options: [{ code: 10, data: Buffer.from("abcdefgh") }] } });
     expect([io.edns, io.clientUdpSize, io.dnssecOk]).to.deep.equal([true, 4096, true]);

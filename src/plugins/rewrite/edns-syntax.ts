@@ -3,9 +3,9 @@
 
 import { oneOf, type ArgType } from "../../config/arguments.ts";
 import { readArgument } from "../../config/directive.ts";
-import type { Query } from "../../dns/message.ts";
+import { OPTION_NSID, type Query } from "../../dns/message.ts";
 import { lowerCase } from "../../dns/name.ts";
-import { ACTIONS, editOption, OPTION_NSID, OPTION_SUBNET, subnetOf, VARIABLES, type Action } from "./edns.ts";
+import { ACTIONS, editOption, OPTION_SUBNET, subnetOf, VARIABLES, type Action } from "./edns.ts";
 import type { Rule, Words } from "./rule.ts";
 
 export const EDNS_USAGE: readonly string[] = [

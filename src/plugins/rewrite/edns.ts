@@ -7,8 +7,7 @@ export const ACTIONS = ["set", "append", "replace", "unset"] as const;
 /** `append` adds where there is none, `replace` changes what is there, `set` does either. */
 export type Action = (typeof ACTIONS)[number];
 
-/** OPTION-CODEs (RFC 5001 §3, RFC 7871 §6). */
-export const OPTION_NSID = 3;
+/** OPTION-CODE of a client's subnet (RFC 7871 §6). */
 export const OPTION_SUBNET = 8;
 
 const OPTION_HEAD_BYTES = 4;
