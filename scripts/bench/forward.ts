@@ -41,8 +41,8 @@ try {
   const servers: Running[] = [];
   for (const forwarder of forwarders(folder)) servers.push(await run(forwarder, SERVER_CPU));
   const ndots = servers.find(({ name }) => name === NDOTS) as Running;
-  const known = file(Array.from({ length: NAMES }, (_, n) => `n${n}.test A`));
-  const absent = file(Array.from({ length: NAMES }, (_, n) => `n${n}.test AAAA`));
+  const known = file(Array.from({ length: NAMES }, (_, n) => `n${n}.example.org A`));
+  const absent = file(Array.from({ length: NAMES }, (_, n) => `n${n}.example.org AAAA`));
   for (const { port, pid } of servers) {
     await flood({ port, queryFile: known }, 1, OUTSTANDING);
     await flood({ port, queryFile: absent }, 1, OUTSTANDING);
@@ -75,7 +75,7 @@ try {
 async function run(forwarder: Forwarder, cpu: number): Promise<Running> {
   const server = start(forwarder.program, forwarder.args, { cpu });
   started.push(server);
-  await answering(server, forwarder.port, "n0.test");
+  await answering(server, forwarder.port, "n0.example.org");
   pin(server, cpu);
   return { ...forwarder, server, pid: server.pid, samples: new Map(), latencies: [] };
 }
@@ -88,7 +88,7 @@ function file(lines: readonly string[]): string {
 
 function misses(count: number): string {
   const seed = randomBytes(4).toString("hex");
-  return file(Array.from({ length: count }, (_, n) => `${seed}${n}.miss.test A`));
+  return file(Array.from({ length: count }, (_, n) => `${seed}${n}.miss.example.org A`));
 }
 
 async function sample({ port, pid, samples }: Running, workload: string, queryFile: string): Promise<void> {
@@ -129,7 +129,7 @@ interface Flooded {
 
 async function floodRandomNames({ port, pid, server }: Running): Promise<Flooded> {
   const names = misses(FLOOD_PACE * 10);
-  const control = file(["n1.test A"]);
+  const control = file(["n1.example.org A"]);
   const flooding = pace({ port, queryFile: names, flags: ["-n", "1000"] }, floodSeconds, FLOOD_PACE);
   const asked = await pace({ port, queryFile: control }, floodSeconds - 1, 100);
   const rssMiB = residentMiB(pid, "VmHWM");

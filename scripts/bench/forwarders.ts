@@ -15,14 +15,14 @@ export interface Forwarder {
   readonly args: readonly string[];
 }
 
-/** A server whose zone holds `NAMES` names, any name below `miss.test`, and AAAA for none of them. */
+/** A server whose zone holds `NAMES` names, any name below `miss.example.org`, and AAAA for none of them. */
 export function upstream(folder: string, port: number): Forwarder {
   mkdirSync(folder, { recursive: true });
   const records = Array.from({ length: NAMES }, (_, n) => `n${n} IN A 192.0.2.${n % 250}`);
   const zone = write(
     folder,
-    "test.zone",
-    `$ORIGIN test.\n$TTL 3600\n@ IN SOA ns.test. host.test. 1 7200 1800 86400 3600\n@ IN NS ns.test.\nns IN A 127.0.0.1\n*.miss IN A 192.0.2.251\n${records.join("\n")}\n`,
+    "example.org.zone",
+    `$ORIGIN example.org.\n$TTL 3600\n@ IN SOA ns.example.org. host.example.org. 1 7200 1800 86400 3600\n@ IN NS ns.example.org.\nns IN A 127.0.0.1\n*.miss IN A 192.0.2.251\n${records.join("\n")}\n`,
   );
   const conf = write(
     folder,
@@ -41,7 +41,7 @@ export function upstream(folder: string, port: number): Forwarder {
 remote-control:
     control-enable: no
 zone:
-    name: test
+    name: example.org
     zonefile: ${zone}
 `,
   );
