@@ -3,17 +3,16 @@
 
 import { isProblem, type Problem } from "../../config/arguments.ts";
 import { compileGoRegexp } from "../../config/go-regexp.ts";
-import type { Query } from "../../dns/message.ts";
 import { nearest } from "../../errors.ts";
-import { functions, type Compiled, type Kind, type Value } from "./functions.ts";
+import { functions, type Compiled, type Kind, type Subject, type Value } from "./functions.ts";
 import { ExpressionError, tokensOf, type ExpressionToken } from "./tokens.ts";
 
-export type Condition = (query: Query) => boolean;
+export type Condition = (subject: Subject) => boolean;
 
 /** Reads an expression that is true or false. Throws an ExpressionError, which knows the place. */
 export function compileCondition(text: string): Condition {
   const whole = new Parser(tokensOf(text)).whole();
-  return (query) => whole.of(query) === true;
+  return (subject) => whole.of(subject) === true;
 }
 
 /** How deep parentheses, calls and negations may stand in each other. */
@@ -80,7 +79,7 @@ class Parser {
     return this.#joined(
       ["||", "or"],
       () => this.#and(),
-      (parts, query) => parts.some(({ of }) => of(query) === true),
+      (parts, subject) => parts.some(({ of }) => of(subject) === true),
     );
   }
 
@@ -88,11 +87,11 @@ class Parser {
     return this.#joined(
       ["&&", "and"],
       () => this.#comparison(),
-      (parts, query) => parts.every(({ of }) => of(query) === true),
+      (parts, subject) => parts.every(({ of }) => of(subject) === true),
     );
   }
 
-  #joined(signs: readonly string[], part: () => Compiled, join: (parts: readonly Compiled[], query: Query) => boolean): Compiled {
+  #joined(signs: readonly string[], part: () => Compiled, join: (parts: readonly Compiled[], subject: Subject) => boolean): Compiled {
     const { at } = this.#token;
     const parts = [part()];
     const operators: string[] = [];
@@ -102,7 +101,7 @@ class Parser {
     }
     if (parts.length === 1) return parts[0] as Compiled;
     for (const compiled of parts) mustBe("condition", compiled, `what stands beside ${operators[0]}`, at);
-    return { kind: "condition", of: (query) => join(parts, query) };
+    return { kind: "condition", of: (subject) => join(parts, subject) };
   }
 
   #comparison(): Compiled {
@@ -113,7 +112,7 @@ class Parser {
       if (operator === undefined) return left;
       const right = this.#unary();
       const { of } = orThrow(compare(operator.text, left, right), operator.at);
-      left = { kind: "condition", of: isNegated ? (query) => of(query) !== true : of };
+      left = { kind: "condition", of: isNegated ? (subject) => of(subject) !== true : of };
     }
   }
 
@@ -134,7 +133,7 @@ class Parser {
     const not = this.#take("!", "not");
     if (not !== undefined) {
       const { of } = mustBe("condition", this.#unary(), `what stands behind ${not.text}`, not.at);
-      return { kind: "condition", of: (query) => of(query) !== true };
+      return { kind: "condition", of: (subject) => of(subject) !== true };
     }
     const minus = this.#take("-");
     if (minus === undefined) return undefined;
@@ -195,22 +194,22 @@ function compare(operator: string, left: Compiled, right: Compiled): Compiled | 
     const isOrdered = operator !== "==" && operator !== "!=";
     const fits = left.kind === right.kind && left.kind !== "list" && !(isOrdered && left.kind === "condition");
     if (!fits) return { problem: `${KIND_NAMES[left.kind]} ${operator} ${KIND_NAMES[right.kind]} can't be compared` };
-    return { kind: "condition", of: (query) => comparison(one(query), other(query)) };
+    return { kind: "condition", of: (subject) => comparison(one(subject), other(subject)) };
   }
   if (operator === "in") {
     if (right.kind !== "list" || left.kind === "list") return { problem: "in must be followed by a list, like ['A', 'AAAA']" };
     const items = new Set(right.constant as readonly Value[]);
-    return { kind: "condition", of: (query) => items.has(one(query)) };
+    return { kind: "condition", of: (subject) => items.has(one(subject)) };
   }
   if (left.kind !== "string" || right.kind !== "string") return { problem: `${operator} takes two texts` };
   if (operator === "matches") {
     if (typeof right.constant !== "string") return { problem: "matches must be followed by a regular expression in quotes" };
     const pattern = compileGoRegexp(right.constant);
     if (isProblem(pattern)) return { problem: `matches: ${pattern.problem}` };
-    return { kind: "condition", of: (query) => pattern.test(String(one(query))) };
+    return { kind: "condition", of: (subject) => pattern.test(String(one(subject))) };
   }
   const test = TEXT_TESTS[operator] as TextTest;
-  return { kind: "condition", of: (query) => test(String(one(query)), String(other(query))) };
+  return { kind: "condition", of: (subject) => test(String(one(subject)), String(other(subject))) };
 }
 
 function literal(kind: Kind, constant: Value): Compiled {

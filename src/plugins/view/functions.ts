@@ -10,12 +10,19 @@ import { className, typeName } from "../../dns/text.ts";
 export type Kind = "string" | "number" | "condition" | "list";
 export type Value = string | number | boolean | readonly (string | number | boolean)[];
 
+/** What an expression is about. */
+export interface Subject {
+  readonly query: Query;
+  /** What other plugins know of the query (`metadata`); undefined if nobody does. */
+  metadata(label: string): string | undefined;
+}
+
 /** An expression that is known to be right: its kind, and how its value is found. */
 export interface Compiled {
   readonly kind: Kind;
   /** Of a literal: its value, which is the same for every query. */
   readonly constant?: Value;
-  of(query: Query): Value;
+  of(subject: Subject): Value;
 }
 
 /** Makes a call of its arguments, or says what is wrong with them. */
@@ -38,14 +45,14 @@ export const functions: Readonly<Record<string, FunctionOf>> = {
   size: plain("number", ({ wire }) => wire.length),
   type: plain("string", ({ qtype }) => typeName(qtype)),
   incidr,
-  metadata: () => ({ problem: "metadata() is not supported yet" }),
+  metadata,
 };
 
 const OPCODE_SHIFT = 11;
 const OPCODE_MASK = 0x0f;
 
 function plain(kind: Kind, of: (query: Query) => Value): FunctionOf {
-  return (args) => (args.length === 0 ? { kind, of } : { problem: "takes no arguments" });
+  return (args) => (args.length === 0 ? { kind, of: ({ query }) => of(query) } : { problem: "takes no arguments" });
 }
 
 // TLS and HTTPS come over TCP, as CoreDNS sees it.
@@ -59,7 +66,13 @@ function incidr(args: readonly Compiled[]): Compiled | Problem {
   if (args.length !== 2 || address?.kind !== "string" || network?.kind !== "string") return { problem: "takes an address and a network" };
   const networks = networksOf(network.constant);
   if (isProblem(networks)) return networks;
-  return { kind: "condition", of: (query) => networks.has(String(address.of(query)).replace(/^\[(.*)\]$/, "$1")) };
+  return { kind: "condition", of: (subject) => networks.has(String(address.of(subject)).replace(/^\[(.*)\]$/, "$1")) };
+}
+
+function metadata(args: readonly Compiled[]): Compiled | Problem {
+  const [label] = args;
+  if (args.length !== 1 || label?.kind !== "string") return { problem: "takes a label, like 'kubernetes/client-namespace'" };
+  return { kind: "string", of: (subject) => subject.metadata(String(label.of(subject))) ?? "" };
 }
 
 function networksOf(text: Value | undefined): Networks | Problem {

@@ -11,10 +11,13 @@ import { ExpressionError } from "./tokens.ts";
 const plugin: Plugin<Options<string, { readonly expr: Property<readonly Condition[]> }>> = definePlugin({
   name: "view",
   syntax: directive({ args: one(word("NAME")), options: { expr: each(expression()) } }),
-  setup: ({ args: name, expr: conditions }) => ({
+  setup: ({ args: name, expr: conditions }, host) => ({
     view: name,
     metadata: (_query, label) => (label === "view/name" ? name : undefined),
-    filter: (query) => conditions.every((condition) => condition(query)),
+    filter(query) {
+      const metadata = (label: string): string | undefined => host.instance("metadata")?.metadata?.(query, label);
+      return conditions.every((condition) => condition({ query, metadata }));
+    },
   }),
 });
 export default plugin;

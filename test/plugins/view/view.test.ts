@@ -15,6 +15,15 @@ describe("plugins/view", () => {
     expect((await setUp(view, "view v", fakeHost("view"))).view).to.equal("v");
   });
 
+  it("asks metadata for labels, where the server block has it, and has one itself", async () => {
+    const host = fakeHost("view");
+    const instance = await setUp(view, "view v {\n expr metadata('kubernetes/client-namespace') == 'default'\n}", host);
+    expect(instance.filter?.(query("www.example.org."))).to.equal(false);
+    host.siblings["metadata"] = { metadata: (_, label) => (label === "kubernetes/client-namespace" ? "default" : undefined) };
+    expect(instance.filter?.(query("www.example.org."))).to.equal(true);
+    expect(instance.metadata?.(query("www.example.org."), "view/name")).to.equal("v");
+  });
+
   const wrong: readonly (readonly [string, string])[] = [
     ["view", "Corefile:2:1: view: expected NAME, found nothing"],
     ["view a b", 'Corefile:2:8: view: expected NAME, found "a b"'],
