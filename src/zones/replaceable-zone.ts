@@ -1,0 +1,78 @@
+// A zone whose records come and go as a whole: those of a file that is read again. Called by plugins that serve zones from
+// files. Who follows it is told the names whose answers differ, and no others, so that a large zone is not compiled anew.
+
+import { isWithin, type Name } from "../dns/name.ts";
+import { RRTypes, type RecordSet, type RRType } from "../dns/records.ts";
+import type { NamesListener, Node, Zone } from "../dns/zone.ts";
+
+export interface ReplaceableZone extends Zone {
+  /** Puts other records in the place of those before. */
+  replace(zone: Zone): void;
+}
+
+export interface ReplaceableZoneOptions {
+  readonly apex: Name;
+  /** Absent: none yet. */
+  readonly zone?: Zone | undefined;
+  /** Names that are not there may be somebody else's. */
+  readonly fallthrough: readonly Name[];
+}
+
+const NOT_READ = "the zone has not been read";
+/** Their answers carry addresses of other names. */
+const WITH_TARGETS: ReadonlySet<RRType> = new Set([RRTypes.NS, RRTypes.MX, RRTypes.SRV]);
+
+export function replaceableZone({ apex, zone: first, fallthrough }: ReplaceableZoneOptions): ReplaceableZone {
+  let current = first;
+  const listeners = new Set<NamesListener>();
+  const complete = !fallthrough.some((suffix) => isWithin(apex, suffix) || isWithin(suffix, apex));
+  return {
+    apex,
+    complete,
+    get ready() {
+      return current !== undefined;
+    },
+    get notReadyReason() {
+      return current === undefined ? NOT_READ : undefined;
+    },
+    soa: () => current?.soa(),
+    node(name) {
+      const node = current?.node(name);
+      // As in CoreDNS, a name without records falls through, even if there are names below it.
+      return node?.rrsets.length === 0 && node.cut === undefined && !complete ? { ...node, partial: true } : node;
+    },
+    names: () => current?.names() ?? [],
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    replace(next) {
+      const changed = current === undefined ? [] : changedNames(current, next);
+      current = next;
+      for (const listener of listeners) listener(changed); // also where only the SOA of negative answers differs
+    },
+  };
+}
+
+function changedNames(before: Zone, after: Zone): readonly Name[] {
+  const known = new Set(before.names());
+  const changed: Name[] = [];
+  for (const name of known) if (!isSame(before.node(name), after.node(name))) changed.push(name);
+  for (const name of after.names()) if (!known.has(name)) changed.push(name);
+  return changed;
+}
+
+function isSame(one: Node | undefined, other: Node | undefined): boolean {
+  if (one === undefined || other === undefined || one.openBelow !== other.openBelow) return false;
+  if (one.rrsets.some(({ type }) => WITH_TARGETS.has(type)) || one.cut !== undefined || other.cut !== undefined) return false;
+  return one.rrsets.length === other.rrsets.length && one.rrsets.every((rrset, index) => isSameSet(rrset, other.rrsets[index]));
+}
+
+function isSameSet(one: RecordSet, other: RecordSet | undefined): boolean {
+  return (
+    one.type === other?.type &&
+    one.ttl === other.ttl &&
+    one.rdata.length === other.rdata.length &&
+    one.rdata.every((rdata, index) => Buffer.compare(rdata, other.rdata[index] ?? rdata.subarray(0, 0)) === 0)
+  );
+}
