@@ -6,7 +6,7 @@ import { readArgument } from "../../config/directive.ts";
 import { OPTION_NSID, type Query } from "../../dns/message.ts";
 import { lowerCase } from "../../dns/name.ts";
 import { ACTIONS, editOption, OPTION_SUBNET, subnetOf, VARIABLES, type Action } from "./edns.ts";
-import type { Rule, Words } from "./rule.ts";
+import type { Metadata, Rule, Words } from "./rule.ts";
 
 export const EDNS_USAGE: readonly string[] = [
   "local set|append|replace CODE DATA [revert]",
@@ -17,7 +17,7 @@ export const EDNS_USAGE: readonly string[] = [
   "subnet unset",
 ];
 
-type OptionData = (query: Query, qname: string) => Uint8Array | undefined;
+type OptionData = (query: Query, qname: string, metadata: Metadata) => Uint8Array | undefined;
 
 const NOTHING = new Uint8Array(0);
 
@@ -47,8 +47,8 @@ export function readEdns({ tokens, report, expected }: Words): Omit<Rule, "stops
 function edits(action: Action, code: number, data: OptionData): Omit<Rule, "stops"> {
   return {
     touches: {},
-    apply(query, qname) {
-      const bytes = data(query, qname);
+    apply(query, qname, metadata) {
+      const bytes = data(query, qname, metadata);
       const edited = bytes === undefined ? undefined : editOption(query, action, code, bytes);
       return edited === undefined ? undefined : { query: edited, answer: [] };
     },
@@ -71,7 +71,7 @@ const CODE: ArgType<number> = {
   },
 };
 
-/** Text, bytes in hex behind `0x`, or a variable. */
+/** Text, bytes in hex behind `0x`, a variable, or a label of metadata. */
 const DATA: ArgType<OptionData> = {
   usage: "DATA",
   parse(text) {
@@ -86,8 +86,12 @@ const DATA: ArgType<OptionData> = {
 function variable(text: string): OptionData | { readonly problem: string } {
   const known = Object.keys(VARIABLES).join(", ");
   if (Object.hasOwn(VARIABLES, text)) return VARIABLES[text] as OptionData;
-  const note = text.includes("/") ? " (metadata is not supported yet)" : "";
-  return { problem: `must be text, 0x and hex, or one of ${known}${note}, found "${text}"` };
+  const label = text.slice(1, -1);
+  if (!/^[^/]+\/./s.test(label)) return { problem: `must be text, 0x and hex, {PLUGIN/LABEL} or one of ${known}, found "${text}"` };
+  return (_query, _qname, metadata) => {
+    const value = metadata(label);
+    return value === undefined || value === "" ? undefined : Buffer.from(value);
+  };
 }
 
 function bits(max: 32 | 128): ArgType<number> {

@@ -6,7 +6,7 @@ import { recordsOf } from "../../dns/wire.ts";
 import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Plugin, type Touches } from "../../plugin.ts";
 import { followRedirect, redirectIn, rewriteAnswer, type AnswerRule } from "./answers.ts";
 import { textOf } from "./names.ts";
-import type { Rule } from "./rule.ts";
+import type { Metadata, Rule } from "./rule.ts";
 import { syntax } from "./syntax.ts";
 
 const NAME = "rewrite";
@@ -26,8 +26,9 @@ function setup(rules: readonly Rule[], host: Host): Instance {
       let asked = query;
       let qname = textOf(query.qname);
       const met: AnswerRule[] = [];
+      const metadata: Metadata = (label) => host.instance("metadata")?.metadata?.(query, label);
       for (const rule of rules) {
-        const change = rule.apply(asked, qname);
+        const change = rule.apply(asked, qname, metadata);
         if (change === undefined) continue;
         if ("invalid" in change) return { ...emptyReply(Rcodes.SERVFAIL, NAME), error: `invalid name after rewrite: ${change.invalid}` };
         if (change.query.qname !== asked.qname) qname = textOf(change.query.qname);

@@ -16,11 +16,14 @@ export type Change =
   /** The text that a name became, and that is none. */
   | { readonly invalid: string };
 
+/** What `metadata` knows of the question under a label. */
+export type Metadata = (label: string) => string | undefined;
+
 export interface Rule {
   /** The last one for a question that it applies to. */
   readonly stops: boolean;
   /** Undefined where it does not apply. `qname` is the question's name as textOf() writes it. */
-  apply(query: Query, qname: string): Change | undefined;
+  apply(query: Query, qname: string, metadata: Metadata): Change | undefined;
   /** The questions it may apply to so that the answer table would be wrong; undefined where that could be any. */
   readonly touches: Touches | undefined;
   /** The class, other than IN, whose questions it is for. */

@@ -3,7 +3,9 @@
 import { expect } from "chai";
 
 import type { Query } from "../../../src/dns/message.ts";
-import { toQuery, rewriting } from "./fixture.ts";
+import { fakeHost } from "../../helpers/fake-host.ts";
+import { formatName } from "../../../src/dns/name.ts";
+import { anAddress, rewriting, toQuery } from "./fixture.ts";
 
 const option = (code: number, data: Uint8Array): Buffer => {
   const head = Buffer.alloc(4);
@@ -92,6 +94,16 @@ describe("rewrite edns0", () => {
     const query = asking([]);
     const { asked } = await ask({ ...query, client: { ...query.client, transport: "https" } });
     expect(shown(asked)).to.equal(`1:${Buffer.from("tcp").toString("hex")} 2:${Buffer.from("b.nl.").toString("hex")}`);
+  });
+
+  it("a label of metadata, of the question as it was asked; nothing where there is none", async () => {
+    const host = fakeHost("rewrite");
+    const rules =
+      "rewrite continue name a.nl b.nl\nrewrite continue edns0 local set 1 {some/label}\nrewrite edns0 local set 2 {some/empty}";
+    const { ask } = await rewriting(rules, anAddress, host);
+    expect(shown((await ask(asking([]))).asked)).to.equal("");
+    host.siblings["metadata"] = { metadata: ({ qname }, label) => (label === "some/label" ? formatName(qname) : "") };
+    expect(shown((await ask(asking([]))).asked)).to.equal(`1:${Buffer.from("a.nl.").toString("hex")}`);
   });
 
   it("an address that is none to the wire gives no option", async () => {

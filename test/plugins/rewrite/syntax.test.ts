@@ -48,6 +48,7 @@ describe("rewrite: the rules of CoreDNS are read", () => {
     ...["{qname}", "{qtype}", "{client_ip}", "{client_port}", "{protocol}", "{server_ip}", "{server_port}"].map(
       (variable) => `edns0 local set 0xffee ${variable}`,
     ),
+    "edns0 local set 0xffee {some-plugin/some-label}",
     "edns0 nsid set",
     "edns0 nsid append revert",
     "edns0 nsid unset",
@@ -133,8 +134,7 @@ describe("rewrite: errors say where, what was found and what is allowed", () => 
     ["edns0 local set x abc", '2:25: rewrite: edns0: CODE must be 0–65535, decimal or hex like 0xffee, found "x"'],
     ["edns0 local set 65536 abc", '2:25: rewrite: edns0: CODE must be 0–65535, decimal or hex like 0xffee, found "65536"'],
     ["edns0 local set 0xffee 0xabcdefg", '2:32: rewrite: edns0: DATA must be bytes in hex behind 0x, found "0xabcdefg"'],
-    ["edns0 local set 0xffee {dummy}", "2:32: rewrite: edns0: DATA must be text, 0x and hex, or one of {qname}, {qtype}, "],
-    ["edns0 local set 0xffee {some/label}", "2:32: rewrite: edns0: DATA must be text, 0x and hex, or one of {qname}, "],
+    ["edns0 local set 0xffee {dummy}", "2:32: rewrite: edns0: DATA must be text, 0x and hex, {PLUGIN/LABEL} or one of {qname}, {qtype}, "],
     ["edns0 local unset 0xffee revert", `2:9: rewrite: edns0: expected ${LOCAL}, found "local unset 0xffee revert"`],
     ["edns0 nsid set junk", '2:9: rewrite: edns0: expected nsid set|append|replace [revert] or nsid unset, found "nsid set junk"'],
     ["edns0 subnet set 33 56", '2:26: rewrite: edns0: IPV4-BITS must be 0–32, found "33"'],
