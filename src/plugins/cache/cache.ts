@@ -49,10 +49,10 @@ export function createCache(options: CacheOptions, host: Host, clock: Clock): In
   const isCovered = (name: Name): boolean => zones.some((zone) => isWithin(name, zone));
   return {
     handle: createHandler({ settings, store, counters, clock, log: host.log, localZones: () => host.localZones() }),
-    // One zone of the table has one SOA, and so one bound: where only a part of a zone is covered, the chain answers.
+    // A zone has one SOA in the table, and so one bound: where only a part of it is covered, the chain answers.
     get transparent() {
-      const apexes = host.localZones().map(({ apex }) => apex);
-      const below = zones.filter((zone) => apexes.some((apex) => zone !== apex && isWithin(zone, apex)));
+      const denying = host.localZones().filter((local) => local.complete || local.soa() !== undefined);
+      const below = zones.filter((zone) => denying.some(({ apex }) => zone !== apex && isWithin(zone, apex)));
       return below.length === 0 ? true : { below };
     },
     ttlBounds: (name): TtlBounds | undefined => (isCovered(name) ? lifetimes : undefined),

@@ -52,7 +52,7 @@ export function createHandler({ settings, store, counters, clock, log, localZone
     const entry = store.find(keyOf(query), nowMs);
     if (entry === undefined) {
       counters.misses++;
-      return then(next(asking(query)), (answer) => fromMiss(answer, query));
+      return then(next(asking(query)), (answer) => fromMiss(answer, query, nowMs));
     }
     if (entry.kind === "success") counters.successHits++;
     else counters.denialHits++;
@@ -70,9 +70,9 @@ export function createHandler({ settings, store, counters, clock, log, localZone
     return localZones().some((zone) => isWithin(qname, zone.apex) && (zone.complete || zone.node(qname) !== undefined));
   }
 
-  function fromMiss(answer: Answer, query: Query): Answer {
+  function fromMiss(answer: Answer, query: Query, askedMs: number): Answer {
     if (answer === DROP || !isForeign(answer)) return bounded(answer);
-    const verdict = take(answer, query);
+    const verdict = take(answer, query, askedMs);
     return typeof verdict === "string" ? answer : verdict.wire;
   }
 
@@ -82,7 +82,7 @@ export function createHandler({ settings, store, counters, clock, log, localZone
   }
 
   // Remembers a foreign reply if that is right; what comes back has the TTL that later askers see counted down.
-  function take(reply: Reply, query: Query, before?: Entry): Worth | "stranger" | "unfit" {
+  function take(reply: Reply, query: Query, askedMs: number, before?: Entry): Worth | "stranger" | "unfit" {
     // An error is this server's own: it says nothing about the name.
     if (reply.perClient === true || reply.error !== undefined) return "unfit";
     const verdict = judge(isWire(reply) ? reply : toWire(reply, query), query, lifetimes);
@@ -90,11 +90,15 @@ export function createHandler({ settings, store, counters, clock, log, localZone
     if (typeof verdict === "string" || verdict.ttlSeconds === 0) return verdict;
     if (isIn(query.qname, disabled[verdict.kind === "success" ? "success" : "denial"])) return verdict;
     const nowMs = clock.monotonic();
+    const key = keyOf(query);
+    // Many ask for a name at once, and `forward` gives them all the same answer.
+    const other = store.find(key, nowMs);
+    if (other !== undefined && other.storedMs > askedMs) return verdict;
     const entry: Entry = {
       kind: verdict.kind,
       ttlSeconds: verdict.ttlSeconds,
       wire: fromMemory(verdict.wire),
-      key: keyOf(query),
+      key,
       qname: query.qname,
       qtype: query.qtype,
       isPlain: query.qclass === RRClasses.IN && !wantsDnssec(query) && (query.flags & Flags.CD) === 0,
@@ -147,9 +151,10 @@ export function createHandler({ settings, store, counters, clock, log, localZone
     // A query of its own: the asker's packet may be gone by then.
     const own = asking({ ...query, wire: query.wire.slice() });
     await Promise.resolve(); // so that `refreshing` is set before anything can fail
+    const askedMs = clock.monotonic();
     let reply: Reply | undefined;
     try {
-      reply = replacement(await next(own), entry, query);
+      reply = replacement(await next(own), entry, query, askedMs);
     } catch (error) {
       log.error(`a refresh has failed: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -159,9 +164,9 @@ export function createHandler({ settings, store, counters, clock, log, localZone
   }
 
   // RFC 8767 §4: only NOERROR and NXDOMAIN are news.
-  function replacement(answer: Answer, entry: Entry, query: Query): Reply | undefined {
+  function replacement(answer: Answer, entry: Entry, query: Query, askedMs: number): Reply | undefined {
     if (answer === DROP || (answer.rcode !== Rcodes.NOERROR && answer.rcode !== Rcodes.NXDOMAIN)) return undefined;
-    const verdict = isForeign(answer) ? take(answer, query, entry) : "unfit";
+    const verdict = isForeign(answer) ? take(answer, query, askedMs, entry) : "unfit";
     if (verdict === "stranger" || isTruncated(answer)) return undefined;
     const isKnown = typeof verdict !== "string";
     if (preferPositive && entry.kind === "success" && !(isKnown && verdict.kind === "success")) return undefined;

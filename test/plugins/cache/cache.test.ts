@@ -2,12 +2,12 @@ import { expect } from "chai";
 
 import { DROP, emptyReply, Flags, Rcodes } from "../../../src/dns/message.ts";
 import { createZone } from "../../../src/dns/map-zone.ts";
-import { parseName } from "../../../src/dns/name.ts";
+import { parseName, ROOT } from "../../../src/dns/name.ts";
 import { RRTypes } from "../../../src/dns/records.ts";
 import { parseRecordSets } from "../../../src/dns/text.ts";
 import type { Zone } from "../../../src/dns/zone.ts";
 import { replyWith } from "../../helpers/fake-host.ts";
-import { gives, rig, type Given } from "./fixture.ts";
+import { gate, gives, rig, type Given } from "./fixture.ts";
 
 const SOA = "example.org. 3600 IN SOA ns.example.org. hostmaster.example.org. 1 7200 3600 1209600 60";
 const ZONE = `
@@ -402,6 +402,8 @@ describe("plugins/cache: names of the server's own zones", () => {
     const zones = [zone("")];
     expect(rig("cache", { zones }).instance.transparent).to.equal(true);
     expect(rig("cache example.org example.net", { zones }).instance.transparent).to.equal(true);
+    const search = { ...zone(""), apex: ROOT, complete: false, soa: () => undefined };
+    expect(rig("cache b.example.org", { zones: [search] }).instance.transparent).to.equal(true);
     expect(rig("cache b.example.org example.net", { zones }).instance.transparent).to.deep.equal({ below: [parseName("b.example.org")] });
   });
 });
@@ -420,6 +422,17 @@ describe("plugins/cache: the answer table and the metrics", () => {
     expect(table.slice(1)).to.deep.equal(["forget web.example.org. 1", "keep web.example.org. 1 300s"]);
     await ask("nope.example.org");
     expect(table.at(-1)).to.equal("keep nope.example.org. 1 60s");
+  });
+
+  it("C81: what many asked for at once is kept once", async () => {
+    const { ask, behave, clock, table } = rig("cache", { records: ZONE });
+    const slow = gate();
+    behave({ after: slow.opened });
+    const askers = Array.from({ length: 200 }, (_, id) => ask("web.example.org", { id }));
+    await clock.advance(10);
+    slow.open();
+    for (const [id, told] of (await Promise.all(askers)).entries()) expect(told).to.deep.include({ id, by: "forward" });
+    expect(table).to.deep.equal(["keep web.example.org. 1 300s"]);
   });
 
   it("without a table all goes on", async () => {
