@@ -1,11 +1,11 @@
 // What is known about directives beyond our own plugins: CoreDNS's execution order, and a sentence for each plugin of
 // CoreDNS or of its surroundings that is not here. Read by blocks.ts for its errors.
 
-/** The order in which plugins see a query: CoreDNS 1.14's, with our `search` just before `kubernetes`. */
+/** The order in which plugins see a query: CoreDNS 1.14's, with our `ratelimit` in front of all that answers and `search` just before `kubernetes`. */
 export const executionOrder: readonly string[] = `
   root metadata geoip cancel proxyproto quic grpc_server https https3 timeouts multisocket reload nsid bufsize bind
-  debug trace ready health pprof shed prometheus errors log dnstap local dns64 any chaos loadbalance tsig rewrite
-  autopath acl cache header dnssec tls minimal template transfer hosts route53 azure clouddns k8s_external search
+  debug trace ready health pprof shed prometheus errors log dnstap ratelimit local dns64 any chaos loadbalance tsig
+  rewrite autopath acl cache header dnssec tls minimal template transfer hosts route53 azure clouddns k8s_external search
   kubernetes file auto secondary etcd loop forward grpc erratic whoami on sign view nomad
 `
   .trim()
@@ -54,7 +54,6 @@ export const refusedPlugins: ReadonlyMap<string, string> = new Map([
   ["wgsd", "not part of CoreDNS; keep the peers in a zone file"],
   ["netbox", "not part of CoreDNS; export the addresses to a zone file"],
   ["gslb", "not part of CoreDNS; delegate the zone to a load-balancing DNS service"],
-  ["rrl", "not part of CoreDNS; limit rates in front of the server"],
-  ["ratelimit", "not part of CoreDNS; limit rates in front of the server"],
+  ["rrl", "not part of CoreDNS; use ratelimit"],
   ["ipset", "not part of CoreDNS; use a NetworkPolicy by name"],
 ]);

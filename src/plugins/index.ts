@@ -30,6 +30,7 @@ import minimal from "./minimal/minimal.ts";
 import multisocket from "./multisocket/multisocket.ts";
 import nsid from "./nsid/nsid.ts";
 import prometheus from "./prometheus/prometheus.ts";
+import ratelimit from "./ratelimit/ratelimit.ts";
 import ready from "./ready/ready.ts";
 import reload from "./reload/reload.ts";
 import rewrite from "./rewrite/rewrite.ts";
@@ -56,6 +57,7 @@ const inOrder = [
   prometheus,
   errors,
   log,
+  ratelimit,
   local,
   dns64,
   any,
