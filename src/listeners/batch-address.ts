@@ -67,6 +67,10 @@ export class Address implements Served, Neighbour {
     return this.#sockets.receiveBufferBytes(this.#open[0] as UdpSocket);
   }
 
+  get onShed(): (() => void) | undefined {
+    return this.by.onShed;
+  }
+
   isOwnAddress(address: string): boolean {
     return this.#isOwn(address);
   }

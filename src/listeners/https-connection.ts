@@ -35,7 +35,7 @@ export interface HttpsService {
 /** Requests in parts that wait for the rest, of one connection: two of the largest. */
 const MAX_WAITING_BYTES = 2 * MAX_MESSAGE_BYTES;
 /** A query of 12 kB in a URL; more is for POST. */
-export const MAX_HEADER_BYTES = 16 * 1024;
+export const MAX_HEADER_BYTES: number = 16 * 1024;
 const MIB_OF_SESSION = 1;
 
 /** A request, whichever version of HTTP it came by. */

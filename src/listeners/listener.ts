@@ -23,6 +23,8 @@ export interface ServedAddress extends ListenAddress {
 /** What answers the packets of a listener. */
 export interface ServedBy {
   readonly responder: Responder;
+  /** Told of each query over UDP that is dropped for newer ones; undefined: none is. */
+  readonly onShed?: (() => void) | undefined;
   /** Of TCP connections. */
   readonly times?: ConnectionTimes;
   /** Of listeners over TLS. */

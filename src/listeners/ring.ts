@@ -115,6 +115,11 @@ export class RingReader {
     Atomics.store(this.#control, READ * WORDS_APART, this.#read);
   }
 
+  /** Bytes that wait. */
+  get used(): number {
+    return (Atomics.load(this.#control, WRITTEN) - this.#read) | 0;
+  }
+
   isEmpty(): boolean {
     return Atomics.load(this.#control, WRITTEN) === this.#read;
   }
