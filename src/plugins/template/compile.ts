@@ -6,7 +6,19 @@ import type { Problem } from "../../config/arguments.ts";
 import { checkPath, isRootField } from "./fields.ts";
 import { FUNCTIONS } from "./functions.ts";
 import { piecesOf, type Piece, type Token } from "./tokens.ts";
-import { bounded, fieldOf, isList, isMap, isTrue, kindOf, sortedKeys, TemplateError, textOf, type Struct, type Value } from "./values.ts";
+import {
+  called,
+  emit,
+  firstThatDecides,
+  rendered,
+  runAll,
+  runRange,
+  runWith,
+  type Expression,
+  type RangeHead,
+  type Statement,
+} from "./run.ts";
+import { fieldOf, isTrue, TemplateError, textOf, type Struct, type Value } from "./values.ts";
 
 export interface Template {
   readonly source: string;
@@ -18,8 +30,6 @@ export interface Template {
   render(data: Struct): string | Problem;
 }
 
-/** Statements that one rendering may run. */
-const MAX_STEPS = 10_000;
 /** Blocks and parentheses within each other. */
 const MAX_DEPTH = 100;
 
@@ -32,12 +42,7 @@ export function compileTemplate(source: string): Template | Problem {
       source,
       mentions: (field) => compiler.mentions.has(field) || compiler.mentions.has("."),
       groups: compiler.groups,
-      render: (data) =>
-        guarded(() => {
-          const run: Run = { variables: [data], dot: data, out: "", steps: 0 };
-          runAll(body, run);
-          return run.out;
-        }),
+      render: (data) => guarded(() => rendered(body, data)),
     };
   });
 }
@@ -49,40 +54,6 @@ function guarded<T>(work: () => T): T | Problem {
     if (error instanceof TemplateError) return { problem: error.message };
     throw error;
   }
-}
-
-/** One rendering. */
-interface Run {
-  /** By their slots; 0 is `$`. */
-  readonly variables: Value[];
-  dot: Value;
-  out: string;
-  steps: number;
-}
-
-type Expression = (run: Run) => Value;
-type Jump = "break" | "continue" | undefined;
-type Statement = (run: Run) => Jump;
-
-function runAll(body: readonly Statement[], run: Run): Jump {
-  for (const statement of body) {
-    if (++run.steps > MAX_STEPS) throw new TemplateError(`takes more than ${MAX_STEPS} steps`);
-    const jump = statement(run);
-    if (jump !== undefined) return jump;
-  }
-  return undefined;
-}
-
-function runWith(body: readonly Statement[], dot: Value, run: Run): Jump {
-  const outer = run.dot;
-  run.dot = dot;
-  const jump = runAll(body, run);
-  run.dot = outer;
-  return jump;
-}
-
-function emit(run: Run, text: string): undefined {
-  run.out = bounded(run.out + text);
 }
 
 const REFUSED: ReadonlySet<string> = new Set(["define", "template", "block", "call", "html", "js", "urlquery"]);
@@ -373,48 +344,4 @@ class Compiler {
     this.#depth--;
     return result;
   }
-}
-
-function called(value: Value, args: readonly Value[] | undefined, text: string | undefined): Value {
-  if (typeof value === "function") return value(args ?? []);
-  if (args !== undefined) throw new TemplateError(`"${text}" is not a function, but is given arguments`);
-  return value;
-}
-
-// Go's `and` and `or`: the first argument that decides, or the last.
-function firstThatDecides(args: readonly Expression[], truth: boolean, run: Run): Value {
-  let value: Value;
-  for (const arg of args) {
-    value = arg(run);
-    if (isTrue(value) === truth) break;
-  }
-  return value;
-}
-
-interface RangeHead {
-  readonly value: Expression;
-  /** Slots of the variables, if it names any. */
-  readonly key: number | undefined;
-  readonly item: number | undefined;
-}
-
-function runRange({ value, key, item }: RangeHead, body: readonly Statement[], otherwise: readonly Statement[], run: Run): Jump {
-  let rounds = 0;
-  const over = value(run);
-  if (typeof over === "bigint" && key !== undefined) throw new TemplateError("range over an integer takes one variable");
-  for (const [index, element] of itemsOf(over)) {
-    rounds++;
-    if (++run.steps > MAX_STEPS) throw new TemplateError(`takes more than ${MAX_STEPS} steps`);
-    if (key !== undefined) run.variables[key] = index;
-    if (item !== undefined) run.variables[item] = element;
-    if (runWith(body, element, run) === "break") break;
-  }
-  return rounds === 0 ? runAll(otherwise, run) : undefined;
-}
-
-function* itemsOf(value: Value): Generator<readonly [Value, Value]> {
-  if (isList(value)) for (const [index, element] of value.entries()) yield [BigInt(index), element];
-  else if (isMap(value)) for (const key of sortedKeys(value)) yield [key, value.get(key)];
-  else if (typeof value === "bigint") for (let index = 0n; index < value; index++) yield [index, index];
-  else if (value !== undefined) throw new TemplateError(`range can't go over ${kindOf(value)}`);
 }

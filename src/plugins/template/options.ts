@@ -117,13 +117,24 @@ const extendedError: Shape<Ede> = {
       return undefined;
     }
     const code = readArgument(integer({ usage: "CODE", max: 65_535 }), codeToken, report);
-    const text = textToken?.text ?? "";
-    const bytes = Buffer.from(text);
-    if (bytes.length <= MAX_REASON_BYTES) return code === undefined ? undefined : { code, text };
-    report.error(textToken ?? at, `TEXT must have at most ${MAX_REASON_BYTES} octets, found ${bytes.length}`);
-    return undefined;
+    if (code === undefined || textToken === undefined) return code === undefined ? undefined : { code, text: "" };
+    const text = cut(textToken.text, MAX_REASON_BYTES);
+    if (text !== textToken.text) report.warning(textToken, `TEXT is cut to ${MAX_REASON_BYTES} octets: "${text}"`);
+    return { code, text };
   },
 };
+
+// Whole characters of UTF-8 only.
+function cut(text: string, maxBytes: number): string {
+  let end = 0;
+  let bytes = 0;
+  for (const char of text) {
+    bytes += Buffer.byteLength(char);
+    if (bytes > maxBytes) break;
+    end += char.length;
+  }
+  return text.slice(0, end);
+}
 
 export const syntax: Syntax<TemplateOptions> = directive({
   args: scope,
