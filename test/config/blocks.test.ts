@@ -80,8 +80,8 @@ describe("readBlocks", () => {
   for (const { rule, text, says } of rows) it(rule, () => expect(read(text).says).to.deep.equal(says));
 
   it("every plugin of CoreDNS is known exactly once", () => {
-    expect(executionOrder).to.have.length(61); // CoreDNS's 60 and search
-    expect(new Set(executionOrder)).to.have.length(61);
+    expect(executionOrder).to.have.length(62); // CoreDNS's 60, ratelimit and search
+    expect(new Set(executionOrder)).to.have.length(62);
     for (const name of ignoredPlugins.keys()) expect(executionOrder).to.include(name);
     expect(executionOrder.indexOf("search")).to.equal(executionOrder.indexOf("kubernetes") - 1);
     const kept = executionOrder.filter((name) => refusedPlugins.has(name));
