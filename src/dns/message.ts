@@ -70,6 +70,8 @@ export interface Query {
   readonly client: Client;
   /** The packet as received: the question is echoed from here, case and all. */
   readonly wire: Uint8Array;
+  /** EDNS options for upstreams, in wire form: what plugins have put in. The client's own are not passed on. */
+  readonly upstreamOptions?: Uint8Array;
   /** CNAMEs that the server has followed on its own behalf to come to this question. */
   readonly hops?: number;
 }

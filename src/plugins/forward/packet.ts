@@ -11,6 +11,7 @@ import { RRClasses, RRTypes, type RRType } from "../../dns/records.ts";
 const OUR_UDP_BYTES = 1232;
 const OPCODE_BITS = 0x7800;
 const CASE_BIT = 0x20;
+const NO_OPTIONS = new Uint8Array(0);
 
 /** What of a query an upstream is asked: equal ones are asked once. */
 export interface Question {
@@ -19,29 +20,34 @@ export interface Question {
   /** RD and CD as the client has them; AD always, so that all get to know what was validated (RFC 6840 §5.7). */
   readonly flags: number;
   readonly dnssecOk: boolean;
+  /** EDNS options that plugins want to be sent (`rewrite edns0`), in wire form. */
+  readonly options?: Uint8Array | undefined;
 }
 
-export function questionOf({ qname, qtype, flags, edns }: Query): Question {
-  return { qname, qtype, flags: (flags & (Flags.RD | Flags.CD)) | Flags.AD, dnssecOk: edns?.dnssecOk === true };
+export function questionOf({ qname, qtype, flags, edns, upstreamOptions }: Query): Question {
+  const asked = (flags & (Flags.RD | Flags.CD)) | Flags.AD;
+  return { qname, qtype, flags: asked, dnssecOk: edns?.dnssecOk === true, options: upstreamOptions };
 }
 
 /** Equal for equal questions. */
-export function keyOf({ qname, qtype, flags, dnssecOk }: Question): string {
-  return `${qtype} ${dnssecOk ? flags | 1 : flags} ${qname}`;
+export function keyOf({ qname, qtype, flags, dnssecOk, options }: Question): string {
+  const key = `${qtype} ${dnssecOk ? flags | 1 : flags} ${qname}`;
+  return options === undefined ? key : `${key}${Buffer.from(options).toString("latin1")}`;
 }
 
 /** How a question is asked. */
 export interface PacketOptions {
-  /** With an OPT record of our own: nothing of the client's but DO goes on. */
+  /** With an OPT record of our own: nothing of the client's but DO goes on, and what plugins have put in. */
   readonly edns: boolean;
   /** The name's letters in random case (0x20): what an attacker must guess, too. */
   readonly randomCase: boolean;
 }
 
 /** A query without its id. */
-export function encodeQuestion({ qname, qtype, flags, dnssecOk }: Question, { edns, randomCase }: PacketOptions): Buffer {
+export function encodeQuestion(question: Question, { edns, randomCase }: PacketOptions): Buffer {
+  const { qname, qtype, flags, dnssecOk, options = NO_OPTIONS } = question;
   const end = HEADER_BYTES + qname.length + 4;
-  const packet = Buffer.allocUnsafe(end + (edns ? OPT_BYTES : 0));
+  const packet = Buffer.allocUnsafe(end + (edns ? OPT_BYTES + options.length : 0));
   putUint16(packet, 2, flags);
   putUint16(packet, 4, 1);
   putUint16(packet, 6, 0);
@@ -57,7 +63,8 @@ export function encodeQuestion({ qname, qtype, flags, dnssecOk }: Question, { ed
   putUint16(packet, end + 3, OUR_UDP_BYTES);
   putUint16(packet, end + 5, 0);
   putUint16(packet, end + 7, dnssecOk ? DNSSEC_OK : 0);
-  putUint16(packet, end + 9, 0);
+  putUint16(packet, end + 9, options.length);
+  packet.set(options, end + OPT_BYTES);
   return packet;
 }
 

@@ -12,22 +12,28 @@ export const OPTION_SUBNET = 8;
 
 const OPTION_HEAD_BYTES = 4;
 
-/** The query with the option edited; undefined where there was nothing to do, and so the rule does not apply. */
+const NONE = new Uint8Array(0);
+
+/**
+ * The query with the option edited, for plugins and for upstreams; undefined where there was nothing to do, and so the rule
+ * does not apply.
+ */
 export function editOption(query: Query, action: Action, code: number, data: Uint8Array): Query | undefined {
-  const edns = query.edns ?? { udpSize: DEFAULT_UDP_BYTES, dnssecOk: false, options: new Uint8Array(0) };
-  const options = optionsIn(edns.options);
-  const at = options.findIndex((option) => option.code === code);
+  const { edns = { udpSize: DEFAULT_UDP_BYTES, dnssecOk: false, options: NONE }, upstreamOptions = NONE } = query;
+  const isThere = optionsIn(edns.options).some((option) => option.code === code);
   if (action === "unset") {
-    if (at < 0) return query;
-    return { ...query, edns: { ...edns, options: joined(options.filter((option) => option.code !== code)) } };
+    if (!isThere) return query;
+    return { ...query, edns: { ...edns, options: without(edns.options, code) }, upstreamOptions: without(upstreamOptions, code) };
   }
-  if (at < 0 ? action === "replace" : action === "append") return undefined;
-  const option = { code, bytes: Buffer.concat([Buffer.alloc(OPTION_HEAD_BYTES), data]) };
-  putUint16(option.bytes, 0, code);
-  putUint16(option.bytes, 2, data.length);
-  if (at < 0) options.push(option);
-  else options[at] = option;
-  return { ...query, edns: { ...edns, options: joined(options) } };
+  if (isThere ? action === "append" : action === "replace") return undefined;
+  const option = Buffer.concat([Buffer.alloc(OPTION_HEAD_BYTES), data]);
+  putUint16(option, 0, code);
+  putUint16(option, 2, data.length);
+  return {
+    ...query,
+    edns: { ...edns, options: withOption(edns.options, code, option) },
+    upstreamOptions: withOption(upstreamOptions, code, option),
+  };
 }
 
 /** The client's network as an option's data (RFC 7871 §6): its first bits, as many octets as they need. */
@@ -68,6 +74,18 @@ function optionsIn(bytes: Uint8Array): Option[] {
     at = end;
   }
   return options;
+}
+
+function without(bytes: Uint8Array, code: number): Uint8Array {
+  return joined(optionsIn(bytes).filter((option) => option.code !== code));
+}
+
+// In the place of the first that is there, or at the end.
+function withOption(bytes: Uint8Array, code: number, option: Uint8Array): Uint8Array {
+  const options = optionsIn(bytes);
+  const at = options.findIndex((other) => other.code === code);
+  options.splice(at < 0 ? options.length : at, at < 0 ? 0 : 1, { code, bytes: option });
+  return joined(options);
 }
 
 function joined(options: readonly Option[]): Uint8Array {
