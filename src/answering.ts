@@ -25,6 +25,8 @@ export interface Group {
   readonly scheme: ServedScheme;
   /** In metrics: `dns://:53`, `https://:443`. */
   readonly server: string;
+  /** Told of queries that are dropped for newer ones. */
+  readonly onShed: (() => void) | undefined;
   /** Of connections. */
   readonly times: ConnectionTimes;
   /** Over TLS and HTTPS. */
@@ -94,6 +96,7 @@ export function createGroups(
       addresses,
       scheme,
       server,
+      onShed: instances.find(({ onShed }) => onShed !== undefined)?.onShed,
       times: Object.assign({}, ...instances.map(({ connections }) => connections)) as ConnectionTimes,
       tls: instances.find(({ tls }) => tls !== undefined)?.tls,
       httpsConnections: instances.find(({ httpsConnections }) => httpsConnections !== undefined)?.httpsConnections,

@@ -81,6 +81,8 @@ export interface Instance {
   readonly tls?: TlsOffer;
   /** Connections over HTTPS at one time, at one address. */
   readonly httpsConnections?: number;
+  /** Called for each query over UDP that is dropped for newer ones; absent: none is (`shed`). */
+  onShed?(): void;
   /** Threads that listen for UDP queries, where there are such threads; the most that any block asks for. */
   readonly threads?: number;
   /** How long queries are answered after the signal to stop. */

@@ -22,7 +22,19 @@ export function writeSection(title: string, text: string): void {
   writeFileSync(file, [HEAD, ...sorted.map(([name, body]) => `## ${name}\n${body.trim() === "" ? "" : `\n${body.trim()}\n`}`)].join("\n"));
 }
 
-const ORDER: readonly string[] = ["Speed", "Forward", "Autopath", "Churn", "Blocked", "Memory", "Scale", "Cluster", "Rollout", "Start"];
+const ORDER: readonly string[] = [
+  "Speed",
+  "Forward",
+  "Autopath",
+  "Churn",
+  "Blocked",
+  "Overload",
+  "Memory",
+  "Scale",
+  "Cluster",
+  "Rollout",
+  "Start",
+];
 
 /** A Markdown table; the first column left, the others right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

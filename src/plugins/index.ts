@@ -4,6 +4,7 @@
 import type { Plugin } from "../plugin.ts";
 import acl from "./acl/acl.ts";
 import any from "./any/any.ts";
+import auto from "./auto/auto.ts";
 import autopath from "./autopath/autopath.ts";
 import bind from "./bind/bind.ts";
 import bufsize from "./bufsize/bufsize.ts";
@@ -35,6 +36,7 @@ import ready from "./ready/ready.ts";
 import reload from "./reload/reload.ts";
 import rewrite from "./rewrite/rewrite.ts";
 import search from "./search/search.ts";
+import shed from "./shed/shed.ts";
 import template from "./template/template.ts";
 import timeouts from "./timeouts/timeouts.ts";
 import tls from "./tls/tls.ts";
@@ -54,6 +56,7 @@ const inOrder = [
   debug,
   ready,
   health,
+  shed,
   prometheus,
   errors,
   log,
@@ -75,6 +78,7 @@ const inOrder = [
   search,
   kubernetes,
   file,
+  auto,
   loop,
   forward,
   erratic,

@@ -60,3 +60,60 @@ function putHit(hits: RingWriter): void {
   hits.bytes.set(PACKET, at + Layout.HIT_PACKET);
   hits.commit();
 }
+
+describe("listeners/batch: more than the main thread can answer (C77)", () => {
+  const WAITING = 3000;
+  const KEPT = 1024;
+
+  function flooded(points: readonly ReplyPoint[]): { readonly misses: Misses; readonly answered: number[] } {
+    const memory = new ThreadMemories().take();
+    const ring = new RingWriter(memory.misses);
+    for (let id = 0; id < WAITING; id++) putMiss(ring, query({ name: "www.example.org.", id }), id % points.length);
+    const responder = fakeResponder();
+    const misses = new Misses(native, 10);
+    const data = createThreadData([], [], memory);
+    misses.add({ data, points, responders: points.map(() => responder) });
+    misses.wake(Signals.MISSES);
+    return {
+      misses,
+      get answered() {
+        return responder.asked.map(({ id }) => id);
+      },
+    };
+  }
+
+  it("with shed the oldest are dropped and counted, the newest answered", async () => {
+    let dropped = 0;
+    const flood = flooded([{ ...POINT, onShed: () => void dropped++ }]);
+    await until(() => dropped + flood.answered.length === WAITING, "all are taken");
+    expect(flood.answered.length).to.be.within(KEPT, 2 * KEPT); // a question may be shorter than usual
+    expect(flood.answered).to.deep.equal(Array.from({ length: flood.answered.length }, (_, index) => dropped + index));
+    flood.misses.stop();
+  });
+
+  it("without it all that have found room are answered", async () => {
+    const flood = flooded([POINT]);
+    await until(() => flood.answered.length === WAITING, "all are taken");
+    flood.misses.stop();
+  });
+
+  it("an address without it loses none to one that has it", async () => {
+    let dropped = 0;
+    const flood = flooded([POINT, { ...POINT, onShed: () => void dropped++ }]);
+    await until(() => dropped + flood.answered.length === WAITING, "all are taken");
+    expect(dropped).to.be.greaterThan(0);
+    expect(flood.answered.filter((id) => id % 2 === 0)).to.have.length(WAITING / 2);
+    flood.misses.stop();
+  });
+});
+
+function putMiss(misses: RingWriter, packet: Buffer, socket: number): void {
+  const at = misses.claim(Layout.MISS_PACKET + packet.length);
+  expect(at).to.be.at.least(0);
+  misses.bytes.fill(0, at, at + Layout.MISS_PACKET);
+  misses.words[(at + Layout.SOCKET) >> 2] = socket;
+  misses.words[(at + Layout.PACKET_LENGTH) >> 2] = packet.length;
+  misses.bytes[at + Layout.NAME] = AF_INET;
+  misses.bytes.set(packet, at + Layout.MISS_PACKET);
+  misses.commit();
+}
