@@ -13,6 +13,7 @@ import type { HttpRoute } from "./http.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Registry, Source } from "./registry/registry.ts";
+import type { ClusterView } from "./registry/served-cluster.ts";
 
 export type MaybePromise<T> = T | Promise<T>;
 export type Answer = Reply | typeof DROP;
@@ -52,6 +53,8 @@ export interface Instance {
   observeError?(query: Query, sent: Sent): void;
   /** Authoritative data that the answer table may serve. */
   readonly zones?: readonly Zone[];
+  /** The cluster that the zones are made of, for plugins that show it otherwise (`kubernetes` has one for `k8s_external`). */
+  readonly cluster?: ClusterView;
   /** A table hit may skip `handle`, except for what it touches. Absent: opaque, the table serves nothing from here on down the chain. */
   readonly transparent?: true | Touches;
   /** Whether the server block takes the query: of blocks with one zone, the first that does answers (`view`). */

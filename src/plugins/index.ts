@@ -21,6 +21,7 @@ import header from "./header/header.ts";
 import health from "./health/health.ts";
 import hosts from "./hosts/hosts.ts";
 import https from "./https/https.ts";
+import k8sExternal from "./k8s_external/k8s_external.ts";
 import kubernetes from "./kubernetes/kubernetes.ts";
 import loadbalance from "./loadbalance/loadbalance.ts";
 import local from "./local/local.ts";
@@ -75,6 +76,7 @@ const inOrder = [
   minimal,
   template,
   hosts,
+  k8sExternal,
   search,
   kubernetes,
   file,

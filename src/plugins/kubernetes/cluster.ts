@@ -3,9 +3,10 @@
 
 import type { Applied, Endpoint, EndpointPort, EndpointSlice, Service } from "../../registry/objects.ts";
 import { addressesOf, type Registry } from "../../registry/registry.ts";
+import type { Published, ServedCluster, Touched, TouchedService } from "../../registry/served-cluster.ts";
 import { isAddressLabel } from "../../dns/address-label.ts";
 import { addPorts, clusterOf, endpointLabel } from "./endpoint-labels.ts";
-import { DEFAULT_STALE_AFTER_MS, stalenessOf, unknownReason, type Known } from "./freshness.ts";
+import { DEFAULT_STALE_AFTER_MS, stalenessOf, unknownReason } from "./freshness.ts";
 import type { LabelSelector } from "./label-selector.ts";
 
 export interface ClusterOptions {
@@ -26,46 +27,10 @@ export interface ClusterOptions {
   readonly staleAfterMs?: number;
 }
 
-/** One published address of a Service. */
-export interface Published {
-  readonly address: string;
-  /** Its label below the Service's name; in a cluster set two, the second one its cluster's, with a dot between. */
-  readonly label: string;
-  readonly ports: readonly EndpointPort[];
-}
-
-/** Which names a batch touches: kept apart from zones, for one cluster may have several. */
-export interface Touched {
-  readonly namespaces: ReadonlySet<string>;
-  readonly services: readonly TouchedService[];
-  /** Addresses whose users changed, canonical. */
-  readonly addresses: ReadonlySet<string>;
-}
-
-export interface TouchedService {
-  readonly namespace: string;
-  readonly name: string;
-  /** The labels in front of the Service's name, with dots between: `db-0`, `_tcp`, `tcp`, `_http._tcp`, `http._tcp`. */
-  readonly below: Iterable<string>;
-}
-
-export interface Cluster {
+export interface Cluster extends ServedCluster {
   readonly registry: Registry;
-  readonly known: Known;
-  /** Why not all is known. */
-  readonly unknownReason: string;
-  /** Why all that is known may be old; undefined while it is not. */
-  readonly staleness: string | undefined;
-  /** The namespace exists, by an object of its own or by a Service in it, and is exposed. */
-  hasNamespace(name: string): boolean;
-  namespaces(): Iterable<string>;
-  /** The Service if it is exposed and selected. */
-  service(namespace: string, name: string): Service | undefined;
-  services(): Iterable<Service>;
   readonly isClusterSet: boolean;
-  /** Published endpoints, or those in a topology zone (lower case); none for an ExternalName. */
-  published(service: Service, topologyZone?: string): Iterable<Published>;
-  /** Those with this label. */
+  /** Published endpoints with this label. */
   publishedAs(service: Service, label: string): readonly Published[];
   /** Whether a cluster of a cluster set has published endpoints of the Service: an empty non-terminal. */
   hasCluster(service: Service, label: string): boolean;
@@ -79,9 +44,6 @@ export interface Cluster {
   hasProtocol(service: Service, label: string): boolean;
   /** The Services and published endpoints that have an address: Services first, they win over endpoints. */
   usersOf(address: string): readonly AddressUser[];
-  subscribe(listener: (touched: Touched) => void): () => void;
-  /** Tells that `known` or `staleness` has changed. */
-  onState(listener: () => void): () => void;
   /** Lets go of the registry. */
   close(): void;
 }
@@ -120,6 +82,9 @@ export function createCluster(registry: Registry, options: ClusterOptions = {}):
     },
     get unknownReason() {
       return unknownReason(registry);
+    },
+    get changedAtMs() {
+      return registry.changedAtMs;
     },
     get staleness() {
       return stalenessOf(registry, staleAfterMs);

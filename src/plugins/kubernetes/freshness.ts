@@ -2,6 +2,7 @@
 // queries with it. Used by the zones, which tell it with their answers, and by the plugin's ready().
 
 import type { Registry } from "../../registry/registry.ts";
+import type { Known } from "../../registry/served-cluster.ts";
 
 /** After this long without the API server, answers say that they may be old. */
 export const DEFAULT_STALE_AFTER_MS: number = 5 * 60_000;
@@ -10,9 +11,6 @@ const FROM_SNAPSHOT = "from a snapshot of an earlier run";
 /** Of our EDE texts, so that no reply grows by more. */
 const MAX_TEXT_BYTES = 64;
 const ELLIPSIS_BYTES = Buffer.byteLength("…");
-
-/** How much of what is served is known: nothing may be said, or what is there but not what isn't, or all. */
-export type Known = "nothing" | "services" | "all";
 
 /** Why not all of the cluster is known. */
 export function unknownReason({ problem }: Registry): string {

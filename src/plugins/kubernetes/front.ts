@@ -2,15 +2,8 @@
 // own; else kube-system/kube-dns, where every cluster has its DNS; else the server's addresses by themselves.
 
 import type { Service } from "../../registry/objects.ts";
+import type { Front } from "../../registry/served-cluster.ts";
 import type { Cluster } from "./cluster.ts";
-
-/** Plain data: compared as text. */
-export interface Front {
-  /** Sorted; empty where no Service fronts the server. */
-  readonly services: readonly { readonly namespace: string; readonly name: string }[];
-  /** What ns.dns has, canonical. */
-  readonly addresses: readonly string[];
-}
 
 export function frontOf(cluster: Cluster, ownAddresses: readonly string[]): Front {
   const services = new Map<string, Service>();

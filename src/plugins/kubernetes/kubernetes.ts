@@ -13,6 +13,7 @@ import { zoneHandler } from "../../zone-handler.ts";
 import { createCluster, type ClusterOptions } from "./cluster.ts";
 import { DEFAULT_STALE_AFTER_MS, notReadyReason, type Readiness } from "./freshness.ts";
 import { createMetadata } from "./metadata.ts";
+import { frontOf } from "./front.ts";
 import { createNearestNames } from "./nearest.ts";
 import { syntax, type KubernetesOptions } from "./options.ts";
 import { createOwnAddresses } from "./own-addresses.ts";
@@ -93,6 +94,7 @@ async function setup(options: KubernetesOptions, host: Host, at: Position): Prom
 
   return {
     zones,
+    cluster: { served: cluster, front: () => frontOf(cluster, ownAddresses()) },
     transparent: true,
     handle: zoneHandler({ name: NAME, zones, fallsThrough, ask: (query) => host.ask(query), explain }),
     metadata: createMetadata({

@@ -2,11 +2,13 @@
 // the cluster in, rrsets out. Called by the forward zone for every name it is asked about.
 
 import { nameBelow, parseName, ROOT, type Name } from "../../dns/name.ts";
-import { addressRdata, nameRdata, srvRdata } from "../../dns/rdata.ts";
+import { nameRdata } from "../../dns/rdata.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
+import { addressSets, srvSet, type SrvTarget } from "../../dns/rrsets.ts";
 import { NdotsError } from "../../errors.ts";
 import type { Service } from "../../registry/objects.ts";
-import type { Cluster, Published } from "./cluster.ts";
+import type { Published } from "../../registry/served-cluster.ts";
+import type { Cluster } from "./cluster.ts";
 
 /** What a zone needs to make a Service's rrsets. */
 export interface ServiceRecords {
@@ -20,12 +22,6 @@ export interface ServiceRecords {
   atTopologyZone(owner: Name, base: Name, service: Service, topologyZone: string, fallback: "all" | "nothing"): RecordSet[];
   /** A and AAAA at endpoints' names, as atEndpoint() has them: one walk for all, where an SRV answer may have thousands. */
   atTargets(base: Name, service: Service, targets: Iterable<Name>): RecordSet[];
-}
-
-/** One SRV record to be; equal ones are dropped before weights are given. */
-interface Target {
-  readonly port: number;
-  readonly name: Name;
 }
 
 export function createServiceRecords(cluster: Cluster, ttl: number): ServiceRecords {
@@ -88,7 +84,7 @@ export function createServiceRecords(cluster: Cluster, ttl: number): ServiceReco
 
   function ofEndpoints(owner: Name, base: Name, endpoints: Iterable<Published>): RecordSet[] {
     const addresses: string[] = [];
-    const targets: Target[] = [];
+    const targets: SrvTarget[] = [];
     for (const { address, label, ports } of endpoints) {
       addresses.push(address);
       const name = endpointName(base, label);
@@ -101,24 +97,6 @@ export function createServiceRecords(cluster: Cluster, ttl: number): ServiceReco
 // In a cluster set the label is two.
 function endpointName(base: Name, label: string): Name | undefined {
   return label.includes(".") ? nameBelow(base, ...label.split(".")) : nameBelow(base, label);
-}
-
-/** The A and AAAA rrsets of addresses in canonical text, each address once. */
-export function addressSets(owner: Name, ttl: number, addresses: Iterable<string>): RecordSet[] {
-  const v4: Uint8Array[] = [];
-  const v6: Uint8Array[] = [];
-  for (const address of new Set(addresses)) (address.includes(":") ? v6 : v4).push(addressRdata(address));
-  const sets: RecordSet[] = [];
-  if (v4.length > 0) sets.push({ owner, type: RRTypes.A, ttl, rdata: v4 });
-  if (v6.length > 0) sets.push({ owner, type: RRTypes.AAAA, ttl, rdata: v6 });
-  return sets;
-}
-
-function srvSet(owner: Name, ttl: number, targets: readonly Target[]): RecordSet[] {
-  const distinct = new Map(targets.map((target) => [`${target.port} ${target.name}`, target]));
-  if (distinct.size === 0) return [];
-  const weight = Math.max(1, Math.floor(100 / distinct.size));
-  return [{ owner, type: RRTypes.SRV, ttl, rdata: Array.from(distinct.values(), ({ port, name }) => srvRdata(0, weight, port, name)) }];
 }
 
 function tryName(text: string): Name | undefined {

@@ -10,12 +10,14 @@ import { isAddressLabel } from "../../dns/address-label.ts";
 import { labelsBelow, nameBelow, type Name } from "../../dns/name.ts";
 import { addressToBytes, nameRdata, soaRdata, txtRdata } from "../../dns/rdata.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
+import { addressSets } from "../../dns/rrsets.ts";
 import { addressText } from "../../dns/reverse.ts";
 import type { ClusterZone, NamesListener, Node } from "../../dns/zone.ts";
 import type { Service } from "../../registry/objects.ts";
-import type { Cluster, Touched } from "./cluster.ts";
-import { frontOf, type Front } from "./front.ts";
-import { addressSets, createServiceRecords } from "./service-records.ts";
+import type { Front, Touched } from "../../registry/served-cluster.ts";
+import type { Cluster } from "./cluster.ts";
+import { frontOf } from "./front.ts";
+import { createServiceRecords } from "./service-records.ts";
 
 export type PodsMode = "disabled" | "insecure" | "verified";
 export type ReasonsMode = "off" | "fixed" | "nearest";
