@@ -52,7 +52,7 @@ export function createHandler({ settings, store, counters, clock, log, localZone
     const entry = store.find(keyOf(query), nowMs);
     if (entry === undefined) {
       counters.misses++;
-      return then(next(asking(query)), (answer) => fromMiss(answer, query, nowMs));
+      return then(next(query), (answer) => fromMiss(answer, query, nowMs));
     }
     if (entry.kind === "success") counters.successHits++;
     else counters.denialHits++;
@@ -101,7 +101,7 @@ export function createHandler({ settings, store, counters, clock, log, localZone
       key,
       qname: query.qname,
       qtype: query.qtype,
-      isPlain: query.qclass === RRClasses.IN && !wantsDnssec(query) && (query.flags & Flags.CD) === 0,
+      isPlain: isPlain(query),
       storedMs: nowMs,
       asked: before?.asked ?? 0,
       lastAskedMs: nowMs,
@@ -149,7 +149,7 @@ export function createHandler({ settings, store, counters, clock, log, localZone
 
   async function refresh(entry: Entry, query: Query, next: Next): Promise<Reply | undefined> {
     // A query of its own: the asker's packet may be gone by then.
-    const own = asking({ ...query, wire: query.wire.slice() });
+    const own = { ...query, wire: query.wire.slice() };
     await Promise.resolve(); // so that `refreshing` is set before anything can fail
     const askedMs = clock.monotonic();
     let reply: Reply | undefined;
@@ -216,19 +216,17 @@ function isTruncated(reply: Reply): boolean {
   return isWire(reply) && ((reply.message[2] as number) & (Flags.TC >> 8)) !== 0;
 }
 
-function wantsDnssec({ edns }: Query): boolean {
-  return edns?.dnssecOk === true;
+// The wire form of a name ends in its only zero length: no two questions have one key. What plugins have put in for upstreams (a
+// client's subnet) makes it another question.
+function keyOf({ qname, qtype, qclass, flags, edns, upstreamOptions }: Query): string {
+  const wants = (edns?.dnssecOk === true ? 2 : 0) + ((flags & Flags.CD) === 0 ? 0 : 1);
+  const key = qname + String.fromCharCode(qtype, qclass, wants);
+  return upstreamOptions === undefined ? key : key + Buffer.from(upstreamOptions).toString("latin1");
 }
 
-// The wire form of a name ends in its only zero byte: no two questions have one key.
-function keyOf(query: Query): string {
-  const wants = (wantsDnssec(query) ? 2 : 0) + ((query.flags & Flags.CD) === 0 ? 0 : 1);
-  return query.qname + String.fromCharCode(query.qtype, query.qclass, wants);
-}
-
-// AD is always asked for, so that what is remembered is right for whoever asks for it later (RFC 6840 §5.7).
-function asking(query: Query): Query {
-  return { ...query, flags: query.flags | Flags.AD };
+/** The answer table tells such questions apart by name and type alone. */
+function isPlain({ qclass, flags, edns, upstreamOptions }: Query): boolean {
+  return qclass === RRClasses.IN && (flags & Flags.CD) === 0 && edns?.dnssecOk !== true && upstreamOptions === undefined;
 }
 
 // CoreDNS's measure: so many queries without a gap between two of them.

@@ -6,8 +6,8 @@ import { parseName, ROOT } from "../../../src/dns/name.ts";
 import { RRTypes } from "../../../src/dns/records.ts";
 import { parseRecordSets } from "../../../src/dns/text.ts";
 import type { Zone } from "../../../src/dns/zone.ts";
-import { replyWith } from "../../helpers/fake-host.ts";
-import { gate, gives, rig, type Given } from "./fixture.ts";
+import { query, replyWith } from "../../helpers/fake-host.ts";
+import { gate, gives, rig, toldOf, type Given } from "./fixture.ts";
 
 const SOA = "example.org. 3600 IN SOA ns.example.org. hostmaster.example.org. 1 7200 3600 1209600 60";
 const ZONE = `
@@ -189,6 +189,19 @@ describe("plugins/cache", () => {
     expect(upstream).to.have.length(5);
   });
 
+  it("what plugins ask upstreams beside the question makes it another one, and is not for the table", () => {
+    const { instance, table } = rig("cache");
+    const asked = query("web.example.org");
+    const subnets = [undefined, Buffer.from([0, 8, 0, 1, 1]), Buffer.from([0, 8, 0, 1, 2])];
+    for (const [index, upstreamOptions] of [...subnets, ...subnets].entries()) {
+      const given = { ...replyWith(`web.example.org. 60 IN A 192.0.2.${index}`), recursionAvailable: true };
+      const reply = instance.handle?.({ ...asked, ...(upstreamOptions && { upstreamOptions }) }, () => given);
+      if (reply === undefined || reply === DROP || reply instanceof Promise) throw new Error("no reply");
+      expect(toldOf(reply, asked).answers).to.deep.equal([`web.example.org. 60 IN A 192.0.2.${index % 3}`]);
+    }
+    expect(table).to.have.length(1);
+  });
+
   it("a dot in a label is another name (C17)", async () => {
     const { ask, upstream } = rig("cache", { records: ZONE });
     await ask("web.example.org");
@@ -205,7 +218,7 @@ describe("plugins/cache", () => {
     expect(upstream).to.have.length(names.length);
   });
 
-  it("AD is asked for, and told to whoever asked for it or for DNSSEC records (RFC 6840 §5.7)", async () => {
+  it("AD is told to whoever asked for it or for DNSSEC records (RFC 6840 §5.7)", async () => {
     const { ask, behave } = rig("cache", { records: ZONE });
     behave({ flags: Flags.AD });
     const ad = async (asked: object): Promise<number> => ((await ask("web.example.org", asked))?.flags ?? 0) & Flags.AD;

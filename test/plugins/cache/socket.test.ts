@@ -111,6 +111,30 @@ describe("plugins/cache: over sockets", () => {
     }
   });
 
+  it("the answer table and the chain tell the same from memory", async () => {
+    await using upstream = await startUpstream({ records: RECORDS });
+    await using dns = await startServer({ corefile: `. {\n cache\n forward . ${upstream.to}\n}` });
+    const questions = [
+      { name: "www.example.org." },
+      { name: "Web.example.ORG.", type: "AAAA" as const },
+      { name: "nope.example.org.", edns: {} },
+      { name: "web.example.org.", type: "TXT" as const, edns: { udpSize: 512 } },
+    ];
+    for (const asked of questions) {
+      await ask(dns.address, asked);
+      const table = await ask(dns.address, asked);
+      // Who asks for AD asks the chain.
+      const chain = await ask(dns.address, { ...asked, flags: Flags.RD | Flags.AD });
+      const withoutTtls = (records: DecodedMessage["answer"]): object[] =>
+        records.map(({ ttl, ...rest }) => ({ ...rest, isTold: ttl > 0 }));
+      for (const section of ["answer", "authority", "additional"] as const) {
+        expect(withoutTtls(table[section])).to.deep.equal(withoutTtls(chain[section]));
+      }
+      expect([table.flags, table.edns, table.packet.length]).to.deep.equal([chain.flags, chain.edns, chain.packet.length]);
+    }
+    expect(upstream.asked).to.have.length(questions.length);
+  });
+
   it("C49: DO is asked for upstream and remembered apart", async () => {
     await using upstream = await startUpstream({ records: RECORDS });
     await using dns = await startServer({ corefile: `. {\n cache\n forward . ${upstream.to}\n}` });
