@@ -29,6 +29,15 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
   ">=": (one, other) => one >= other,
 };
 
+type Arithmetic = (one: number, other: number) => number;
+
+const SUMS: Readonly<Record<string, Arithmetic>> = { "+": (one, other) => one + other, "-": (one, other) => one - other };
+const PRODUCTS: Readonly<Record<string, Arithmetic>> = {
+  "*": (one, other) => one * other,
+  "/": (one, other) => one / other,
+  "%": (one, other) => one % other,
+};
+
 type TextTest = (text: string, part: string) => boolean;
 
 const TEXT_TESTS: Readonly<Record<string, TextTest>> = {
@@ -42,7 +51,7 @@ const OPERATOR_NAMES = ["in", "matches", ...Object.keys(TEXT_TESTS)];
 const WORDS_NOT_HERE = new Set(["nil", "let", "if", "else"]);
 const KIND_NAMES: Readonly<Record<Kind, string>> = { string: "a text", number: "a number", condition: "a condition", list: "a list" };
 
-// Precedence, loosest first: or, and, comparisons, not. As in expr-lang, `not` binds tighter than a comparison.
+// Precedence, loosest first: or, and, comparisons, sums, products, not. As in expr-lang, `not` binds tighter than a comparison.
 class Parser {
   readonly #tokens: readonly ExpressionToken[];
   #next = 0;
@@ -105,12 +114,12 @@ class Parser {
   }
 
   #comparison(): Compiled {
-    let left = this.#unary();
+    let left = this.#sum();
     for (;;) {
       const isNegated = this.#isNegatedOperator() && this.#take("not") !== undefined;
       const operator = isNegated ? this.#take(...OPERATOR_NAMES) : this.#take(...Object.keys(COMPARISONS), ...OPERATOR_NAMES);
       if (operator === undefined) return left;
-      const right = this.#unary();
+      const right = this.#sum();
       const { of } = orThrow(compare(operator.text, left, right), operator.at);
       left = { kind: "condition", of: isNegated ? (subject) => of(subject) !== true : of };
     }
@@ -120,6 +129,21 @@ class Parser {
   #isNegatedOperator(): boolean {
     const behind = this.#tokens[this.#next + 1];
     return this.#token.kind === "name" && this.#token.text === "not" && behind?.kind === "name" && OPERATOR_NAMES.includes(behind.text);
+  }
+
+  #sum(): Compiled {
+    return this.#calculated(SUMS, () => this.#calculated(PRODUCTS, () => this.#unary()));
+  }
+
+  #calculated(operators: Readonly<Record<string, Arithmetic>>, part: () => Compiled): Compiled {
+    let left = part();
+    for (let sign = this.#take(...Object.keys(operators)); sign !== undefined; sign = this.#take(...Object.keys(operators))) {
+      const { of: one } = mustBe("number", left, `what stands left of ${sign.text}`, sign.at);
+      const { of: other } = mustBe("number", part(), `what stands right of ${sign.text}`, sign.at);
+      const calculate = operators[sign.text] as Arithmetic;
+      left = { kind: "number", of: (subject) => calculate(Number(one(subject)), Number(other(subject))) };
+    }
+    return left;
   }
 
   #unary(): Compiled {
@@ -137,9 +161,9 @@ class Parser {
     }
     const minus = this.#take("-");
     if (minus === undefined) return undefined;
-    const { constant } = this.#primary();
-    if (typeof constant !== "number") throw new ExpressionError("only numbers have a minus, and nothing is subtracted", minus.at);
-    return literal("number", -constant);
+    const { constant, of } = mustBe("number", this.#unary(), "what stands behind -", minus.at);
+    if (typeof constant === "number") return literal("number", -constant); // lists hold literals only
+    return { kind: "number", of: (subject) => -Number(of(subject)) };
   }
 
   #primary(): Compiled {
