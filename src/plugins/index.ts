@@ -5,6 +5,7 @@ import type { Plugin } from "../plugin.ts";
 import acl from "./acl/acl.ts";
 import any from "./any/any.ts";
 import auto from "./auto/auto.ts";
+import auto from "./auto/auto.ts";
 import autopath from "./autopath/autopath.ts";
 import bind from "./bind/bind.ts";
 import bufsize from "./bufsize/bufsize.ts";
@@ -80,6 +81,7 @@ const inOrder = [
   search,
   kubernetes,
   file,
+  auto,
   auto,
   loop,
   forward,

@@ -1,0 +1,89 @@
+// Which zone files there are in a folder and below it, and the zone that each name stands for. Called by auto.ts with every
+// look; the folder is read anew each time, for nothing tells reliably that a mounted one has changed.
+
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { GoRegexp } from "../../config/go-regexp.ts";
+import { parseName, type Name } from "../../dns/name.ts";
+import { NdotsError } from "../../errors.ts";
+
+export interface NamePattern {
+  readonly regexp: GoRegexp;
+  /** `{1}` and `{name}` stand for the groups. */
+  readonly template: string;
+}
+
+export interface FoundZones {
+  /** The file of each zone. */
+  readonly files: ReadonlyMap<Name, string>;
+  /** What can't be read or used, in words. */
+  readonly problems: readonly string[];
+}
+
+/** Folders in folders. */
+const MAX_DEPTH = 16;
+const MAX_ENTRIES = 100_000;
+const MAX_ZONES = 10_000;
+
+export async function findZoneFiles(folder: string, pattern: NamePattern): Promise<FoundZones> {
+  const files = new Map<Name, string>();
+  const problems: string[] = [];
+  let entries = 0;
+  await walk(folder, 0);
+  return { files, problems };
+
+  async function walk(path: string, depth: number): Promise<void> {
+    let names: string[];
+    try {
+      names = (await readdir(path)).sort();
+    } catch (error) {
+      const { code = String(error) } = error as NodeJS.ErrnoException;
+      problems.push(code === "ENOENT" && depth === 0 ? `Directory does not exist: ${path}` : `error reading ${path}: ${code}`);
+      return;
+    }
+    for (const name of names) {
+      // What a ConfigMap's links lead to is met by their names.
+      if (name.startsWith("..")) continue;
+      if (++entries > MAX_ENTRIES) {
+        if (entries === MAX_ENTRIES + 1) problems.push(`${folder} has more than ${MAX_ENTRIES} entries: the others are not looked at`);
+        return;
+      }
+      const whole = join(path, name);
+      const isFolder = await stat(whole).then(
+        (entry) => entry.isDirectory(),
+        () => false,
+      );
+      if (!isFolder) take(name, whole);
+      else if (depth < MAX_DEPTH) await walk(whole, depth + 1);
+    }
+  }
+
+  function take(name: string, path: string): void {
+    const origin = originOf(name, pattern);
+    if (origin === undefined) return;
+    const zone = nameOf(origin);
+    const other = zone === undefined ? undefined : files.get(zone);
+    if (zone === undefined) problems.push(`${path}: "${origin}" is not the name of a zone`);
+    else if (other !== undefined) problems.push(`Multiple zone files match origin "${origin}": using "${other}" instead of "${path}"`);
+    else if (files.size === MAX_ZONES) problems.push(`${path}: there are ${MAX_ZONES} zones already`);
+    else files.set(zone, path);
+  }
+}
+
+function originOf(name: string, { regexp, template }: NamePattern): string | undefined {
+  const groups = regexp.exec(name);
+  if (groups === undefined) return undefined;
+  return template.replace(/\{(\w+)\}/g, (_, key: string) => {
+    const named = regexp.names.indexOf(key);
+    return groups[/^\d+$/.test(key) ? Number(key) : named] ?? "";
+  });
+}
+
+function nameOf(text: string): Name | undefined {
+  try {
+    return parseName(text);
+  } catch (error) {
+    if (error instanceof NdotsError) return undefined;
+    throw error;
+  }
+}
