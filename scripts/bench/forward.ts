@@ -88,7 +88,7 @@ function file(lines: readonly string[]): string {
 
 function misses(count: number): string {
   const seed = randomBytes(4).toString("hex");
-  return file(Array.from({ length: count }, (_, n) => `${seed}${n}.miss.example.org A`));
+  return file(Array.from({ length: count }, (_, n) => `m${seed}${n}.miss.example.org A`));
 }
 
 async function sample({ port, pid, samples }: Running, workload: string, queryFile: string): Promise<void> {

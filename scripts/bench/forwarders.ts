@@ -100,7 +100,7 @@ pid-file=
   return [
     { name: "Unbound", port: 5490, program: "unbound", args: ["-c", unbound] },
     { name: "dnsmasq", port: 5491, program: "dnsmasq", args: ["--keep-in-foreground", `--conf-file=${dnsmasq}`] },
-    { name: NDOTS, port: 5492, program: process.execPath, args: [...NODE_FLAGS, cli, "-conf", ndots, "-quiet"] },
+    { name: NDOTS, port: 5492, program: process.execPath, args: [...NODE_FLAGS, cli, "-conf", ndots] },
     ...(coredns === undefined
       ? []
       : [
