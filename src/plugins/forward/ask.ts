@@ -30,16 +30,19 @@ interface Try {
   readonly exchange: Exchange;
 }
 
+const NO_TRIES: readonly Try[] = [];
+
 export class Ask implements Asker, Timed, Rescued {
   readonly #resolver: Asked;
   readonly #question: Question;
   readonly #key: string;
-  readonly #waiters: ((reply: Reply) => void)[] = [];
+  readonly #waiters: ((reply: Reply) => void)[];
   #order: readonly Upstream[] = [];
   /** Tries so far, by the order. */
   #turn = 0;
   #sent = 0;
-  #tries: Try[] = [];
+  /** Replaced, not changed: arrays that grow take room for 16. */
+  #tries: readonly Try[] = NO_TRIES;
   #endsAtMs = 0;
   #patienceMs: number;
   #hedgeAtMs = Number.POSITIVE_INFINITY;
@@ -58,7 +61,8 @@ export class Ask implements Asker, Timed, Rescued {
   nextTimed: Timed | undefined;
   previousTimed: Timed | undefined;
 
-  constructor(resolver: Asked, question: Question, key: string) {
+  constructor(resolver: Asked, question: Question, key: string, waiter: (reply: Reply) => void) {
+    this.#waiters = [waiter];
     this.#resolver = resolver;
     this.#question = question;
     this.#key = key;
@@ -189,7 +193,8 @@ export class Ask implements Asker, Timed, Rescued {
     const edns = upstream.takesEdns(clock.monotonic());
     const packet = encodeQuestion(this.#question, { edns, randomCase: randomCase && !overTcp && upstream.takesUdp });
     this.#sent++;
-    this.#tries.push({ upstream, exchange: upstream.ask(packet, this, overTcp) });
+    const one: Try = { upstream, exchange: upstream.ask(packet, this, overTcp) };
+    this.#tries = this.#tries.length === 0 ? [one] : [...this.#tries, one];
     upstream.waiting.add(this);
     this.#schedule();
   }
@@ -224,9 +229,10 @@ export class Ask implements Asker, Timed, Rescued {
 
   // Takes a try off the list, and gives its upstream.
   #drop(exchange: Exchange): Upstream | undefined {
-    const at = this.#tries.findIndex((one) => one.exchange === exchange);
-    if (at < 0) return undefined;
-    const [{ upstream }] = this.#tries.splice(at, 1) as [Try];
+    const found = this.#tries.find((one) => one.exchange === exchange);
+    if (found === undefined) return undefined;
+    const { upstream } = found;
+    this.#tries = this.#tries.length === 1 ? NO_TRIES : this.#tries.filter((one) => one !== found);
     if (!this.#tries.some((one) => one.upstream === upstream)) upstream.waiting.delete(this);
     return upstream;
   }
@@ -256,7 +262,7 @@ export class Ask implements Asker, Timed, Rescued {
       exchange.cancel();
       upstream.waiting.delete(this);
     }
-    this.#tries = [];
+    this.#tries = NO_TRIES;
     this.#resolver.options.wheel.clear(this);
     this.#resolver.over(this.#key);
     for (const tell of this.#waiters) tell(reply);

@@ -68,9 +68,8 @@ export class Resolver implements Asked {
       };
       const asking = this.#inFlight.get(key);
       if (asking !== undefined) return asking.join(tell);
-      const ask = new Ask(this, question, key);
+      const ask = new Ask(this, question, key, tell);
       this.#inFlight.set(key, ask);
-      ask.join(tell);
       this.#hedges = Math.min(this.#hedges + HEDGE_SHARE, HEDGE_BURST);
       ask.begin();
     });

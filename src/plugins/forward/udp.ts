@@ -155,7 +155,8 @@ class UdpSocket {
   settle(exchange: UdpExchange): void {
     const at = this.#waiting.indexOf(exchange);
     if (at < 0) return;
-    this.#waiting.splice(at, 1);
+    if (this.#waiting.length === 1) this.#waiting.pop();
+    else this.#waiting.splice(at, 1);
     if (this.#waiting.length === 0 && !this.#closed) this.#pool.release(this, exchange.startedAtMs);
   }
 
