@@ -74,7 +74,10 @@ export class HttpsConnection implements Connection {
       this.#closingSinceMs ??= service.now();
       service.onClosed(this);
     });
-    socket.once("end", () => this.drain());
+    socket.once("end", () => {
+      this.#isCounted = true; // it is the client that ends it
+      this.drain();
+    });
     if (socket.alpnProtocol === "h2") this.#session = this.#openSession();
     else service.http1.emit("connection", socket);
   }

@@ -4,6 +4,7 @@ import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } f
 import { Agent, request } from "node:https";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { expect } from "chai";
+import { CLOSE_REASONS } from "../../src/listeners/connection.ts";
 import { httpsListener, type HttpsOptions } from "../../src/listeners/https.ts";
 import type { Credentials } from "../../src/plugin.ts";
 import { listenerContract, rig, type Client, type ContractOptions, type Rig } from "../contracts/listener.ts";
@@ -247,6 +248,18 @@ for (const [version, open] of Object.entries(clients)) {
       expect(headerOf((await late).body).id).to.equal(6);
       await stopped;
       another.close();
+    });
+
+    it("a client that ends its connection is not counted as closed", async () => {
+      await using dns = await serve();
+      const client = await open(dns);
+      await client.ask(post(query()));
+      client.close();
+      const silent = await raw(dns, version === "HTTP/2" ? "h2" : "http/1.1");
+      silent.end();
+      await until(() => silent.destroyed, "it has ended");
+      await askOnce(dns);
+      expect(CLOSE_REASONS.map((reason) => dns.metrics.count(CLOSED, reason)).filter((count) => count > 0)).to.deep.equal([]);
     });
 
     it("stop() ends idle connections at once", async () => {

@@ -1,7 +1,7 @@
 // tls — the certificate that tls:// and https:// are served with, and what clients show. Followed by content, so that a renewed
 // certificate is shown to the next client without a reload.
 
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { systemClock } from "../../clock.ts";
 import { filePath, oneOf } from "../../config/arguments.ts";
 import { directive, notYet, once, one, readArgument, type Options, type Property, type Shape } from "../../config/directive.ts";
@@ -57,7 +57,7 @@ const plugin: Plugin<TlsOptions> = definePlugin({
   }),
   async setup({ args, client_auth: clientAuth = "nocert" }, host, at) {
     const { log } = host;
-    const folder = dirname(host.file);
+    const { folder } = host;
     const paths: CredentialFiles = {
       cert: resolve(folder, args.cert),
       key: resolve(folder, args.key),
