@@ -74,6 +74,8 @@ export interface Instance {
   remember?(memory: Memory): void;
   /** Answers of these types are rotated by the table, as `handle` does on the chain. */
   readonly rotates?: ReadonlySet<RRType>;
+  /** What relative file names of the plugins behind this one are relative to (`root`). */
+  readonly folder?: string;
   /** Addresses to listen on instead of the wildcard. */
   readonly listen?: readonly string[];
   /** Bound of UDP replies and the size in our OPT record, 512–4096. */
@@ -221,8 +223,10 @@ export interface Host {
   readonly schemes: ReadonlySet<ServedScheme>;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** The Corefile's path: relative file names in it are relative to its folder. */
+  /** The Corefile's path. */
   readonly file: string;
+  /** What relative file names in the block are relative to: the Corefile's folder, unless `root` names another. */
+  readonly folder: string;
   /** A program runs this server and may fill the registry itself: `kubernetes` needs no source. */
   readonly embedded: boolean;
   /** The environment that the Corefile was read with. */

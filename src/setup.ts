@@ -1,6 +1,7 @@
 // From a Corefile's text to server blocks whose plugins are set up: everything that can be decided without opening
 // a socket. server.ts starts the result; `ndots check` only looks at the findings.
 
+import { dirname } from "node:path";
 import { readBlocks, type PlannedBlock } from "./config/blocks.ts";
 import { diskFiles, parseCorefile, type Corefile } from "./config/corefile.ts";
 import type { ReplacedFragments } from "./config/imports.ts";
@@ -118,6 +119,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         log: options.log.plugin(name),
         metrics: options.metrics,
         file: options.file,
+        folder: instances.find(({ instance }) => instance.folder !== undefined)?.instance.folder ?? dirname(options.file),
         embedded: options.embedded,
         env: options.env,
         registry: (source) => sources.of(name, source),

@@ -5,7 +5,6 @@ import type { Plugin } from "../plugin.ts";
 import acl from "./acl/acl.ts";
 import any from "./any/any.ts";
 import auto from "./auto/auto.ts";
-import auto from "./auto/auto.ts";
 import autopath from "./autopath/autopath.ts";
 import bind from "./bind/bind.ts";
 import bufsize from "./bufsize/bufsize.ts";
@@ -37,6 +36,7 @@ import ratelimit from "./ratelimit/ratelimit.ts";
 import ready from "./ready/ready.ts";
 import reload from "./reload/reload.ts";
 import rewrite from "./rewrite/rewrite.ts";
+import root from "./root/root.ts";
 import search from "./search/search.ts";
 import shed from "./shed/shed.ts";
 import template from "./template/template.ts";
@@ -46,6 +46,7 @@ import view from "./view/view.ts";
 import whoami from "./whoami/whoami.ts";
 
 const inOrder = [
+  root,
   metadata,
   cancel,
   https,
@@ -81,7 +82,6 @@ const inOrder = [
   search,
   kubernetes,
   file,
-  auto,
   auto,
   loop,
   forward,

@@ -1,6 +1,7 @@
 // A Host, a Log and queries for tests of plugins without a server. `readDirective` runs a plugin's syntax table over
 // Corefile text, `FakeHost` remembers what the plugin did with it.
 
+import { dirname } from "node:path";
 import { expect } from "chai";
 
 import { parseCorefile } from "../../src/config/corefile.ts";
@@ -57,6 +58,7 @@ export function fakeHost(name: string, overrides: Partial<Host> = {}): FakeHost 
     lines: log.lines,
     metrics: createMetrics(),
     file: "Corefile",
+    folder: dirname(overrides.file ?? "Corefile"),
     embedded: true,
     env: {},
     routes: [],

@@ -1,6 +1,7 @@
 // Zones from the files of a folder: which are found, what is wrong, and files that come, change and go.
 
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -61,8 +62,9 @@ describe("plugins/auto", () => {
   const eventually = async (given: Fixture, name: string, gives: string): Promise<void> => {
     for (let tries = 0; tries < 500 && (await given.ask(name)) !== gives; tries++) {
       await given.clock.advance(60_000);
-      // Files are read by the thread pool, which the clock does not hold.
-      for (let turn = 0; turn < 20; turn++) await new Promise((done) => setImmediate(done));
+      // Files are read by the thread pool, which the clock does not hold: what is asked of it behind that is answered behind it.
+      for (let turn = 0; turn < 12; turn++) await stat(folder);
+      await given.clock.settle();
     }
     expect(await given.ask(name)).to.equal(gives);
   };

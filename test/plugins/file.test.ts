@@ -1,6 +1,7 @@
 // Zones from master files: what is answered, what falls through, what is wrong, and what happens when files change.
 
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -251,8 +252,9 @@ describe("plugins/file", () => {
 
   const soon = async ({ clock }: Fixture): Promise<void> => {
     await clock.advance(60_000);
-    // Files are read by the thread pool, which the clock does not hold.
-    for (let turn = 0; turn < 20; turn++) await new Promise((done) => setImmediate(done));
+    // Files are read by the thread pool, which the clock does not hold: what is asked of it behind that is answered behind it.
+    for (let turn = 0; turn < 8; turn++) await stat(folder);
+    await clock.settle();
   };
   const eventually = async (given: Fixture, question: string, gives: string): Promise<void> => {
     for (let tries = 0; tries < 500 && (await given.ask(question)) !== gives; tries++) await soon(given);

@@ -1,7 +1,7 @@
 // auto — serves every zone whose master file stands in a folder: files that come, change and go are followed. Which zones there
 // are is not known when the configuration is read, so the chain answers for them and the answer table asks it.
 
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { systemClock, type Clock } from "../../clock.ts";
 import { filePath, goDuration, word } from "../../config/arguments.ts";
 import {
@@ -97,7 +97,7 @@ interface Found {
 /** The plugin's setup, with a clock that tests can move. */
 export async function setUpAuto(options: AutoOptions, host: Host, at: Position, clock: Clock = systemClock): Promise<Instance> {
   const { args, directory: given, reload: reloadMs = DEFAULT_RELOAD_MS } = options;
-  const folder = resolve(dirname(host.file), given?.folder ?? ".");
+  const folder = resolve(host.folder, given?.folder ?? ".");
   const pattern = patternOf(given);
   const origins = args.length > 0 ? args : host.zones;
   const ended = new AbortController();

@@ -1,7 +1,7 @@
 // file — serves zones from master files (RFC 1035 §5), which are read again when they change. A file that is wrong refuses
 // the configuration at start; later it changes nothing and is told.
 
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { systemClock, type Clock } from "../../clock.ts";
 import { filePath, goDuration } from "../../config/arguments.ts";
 import { deprecated, directive, none, once, one, readArgument, rest, zones, type Shape, type Syntax } from "../../config/directive.ts";
@@ -84,7 +84,7 @@ interface Served {
 export async function setUpFiles(lines: readonly FileOptions[], host: Host, clock: Clock = systemClock): Promise<Instance> {
   const served = new Map<Name, Served>();
   for (const { args, reload: reloadMs = DEFAULT_RELOAD_MS, fallthrough } of lines) {
-    const path = resolve(dirname(host.file), args.file);
+    const path = resolve(host.folder, args.file);
     for (const apex of args.zones.length > 0 ? args.zones : host.zones) {
       if (served.has(apex)) throw refused(args.at, `${formatName(apex)} is served from ${served.get(apex)?.path} already`);
       served.set(

@@ -2,7 +2,7 @@
 // passes on, and its life. resolver.ts has the upstreams, ask.ts a question's way through them.
 
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 
 import { systemClock, type Clock } from "../../clock.ts";
 import { DROP, EdeCodes, emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
@@ -158,7 +158,7 @@ interface UpstreamFile {
 }
 
 async function readUpstreams(path: string, host: Host, at: Position, clock: Clock): Promise<UpstreamFile> {
-  const file: FollowedFile = followedFile(resolve(dirname(host.file), path), MAX_FILE_BYTES, clock);
+  const file: FollowedFile = followedFile(resolve(host.folder, path), MAX_FILE_BYTES, clock);
   const first = await file.look();
   if (first.kind !== "read") {
     throw refused(at, `not an IP address or file "${path}"${first.kind === "lost" ? `: ${first.why}` : ""}`);
@@ -190,7 +190,7 @@ async function readUpstreams(path: string, host: Host, at: Position, clock: Cloc
 function readTls({ ca, cert, key }: TlsFiles, serverName: string | undefined, host: Host, at: Position): TlsOptions {
   const read = (path: string): Buffer => {
     try {
-      return readFileSync(resolve(dirname(host.file), path));
+      return readFileSync(resolve(host.folder, path));
     } catch (error) {
       throw refused(at, `tls: ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
     }

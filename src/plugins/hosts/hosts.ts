@@ -1,7 +1,7 @@
 // hosts — answers names and addresses from a file in the form of /etc/hosts, and from such lines in the Corefile. minikube,
 // k3s and kind put the names of nodes and of the host into it.
 
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { systemClock, type Clock } from "../../clock.ts";
 import { emptyReply, Rcodes, type Query, type Records } from "../../dns/message.ts";
 import { isWithin, ROOT, type Name } from "../../dns/name.ts";
@@ -31,7 +31,7 @@ export default plugin;
 /** The plugin's setup, with a clock that tests can move. */
 export async function setUpHosts(options: HostsOptions, host: Host, at: Position, clock: Clock = systemClock): Promise<Instance> {
   const { ttl = DEFAULT_TTL_SECONDS, reloadMs = DEFAULT_RELOAD_MS, fallthrough, fallthroughUnsupported, inline } = options;
-  const path = resolve(dirname(host.file), options.file ?? DEFAULT_FILE);
+  const path = resolve(host.folder, options.file ?? DEFAULT_FILE);
   const zones = options.zones.length > 0 ? options.zones : host.zones;
   const passing = fallthrough?.length === 0 ? [ROOT] : (fallthrough ?? []);
   const passes = (name: Name): boolean => passing.some((suffix) => isWithin(name, suffix));
