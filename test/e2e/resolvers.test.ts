@@ -6,6 +6,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
+import { GETADDRINFO_C } from "../helpers/getaddrinfo.ts";
 import { needs, needsPrograms, needsRoot } from "../helpers/needs.ts";
 import { cli, root, startProcess, temporaryFolder, type Folder, type Running } from "../helpers/ndots-process.ts";
 
@@ -29,28 +30,6 @@ const COREFILE = `.:53 {
     loadbalance
 }
 `;
-/** Prints the addresses that getaddrinfo() finds, one a line. */
-const GETADDRINFO_C = `#include <stdio.h>
-#include <string.h>
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <sys/socket.h>
-int main(int argc, char **argv) {
-  struct addrinfo hints, *found, *each;
-  memset(&hints, 0, sizeof hints);
-  hints.ai_socktype = SOCK_STREAM;
-  int error = getaddrinfo(argv[1], NULL, &hints, &found);
-  if (error != 0) { printf("%s\\n", gai_strerror(error)); return 1; }
-  for (each = found; each != NULL; each = each->ai_next) {
-    char text[INET6_ADDRSTRLEN];
-    const void *address = each->ai_family == AF_INET6 ? (void *)&((struct sockaddr_in6 *)each->ai_addr)->sin6_addr
-                                                      : (void *)&((struct sockaddr_in *)each->ai_addr)->sin_addr;
-    puts(inet_ntop(each->ai_family, address, text, sizeof text));
-  }
-  return 0;
-}
-`;
-
 describe("resolvers with a search list, on port 53", function () {
   this.timeout(60_000);
   let folder: Folder;
