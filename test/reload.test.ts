@@ -65,7 +65,7 @@ describe("reload", () => {
     const first = dns.address;
     await dns.reload(`${corefile(7)}example.org:0 {\n  bind 127.0.0.2\n  whoami\n}\n`);
     expect(dns.addresses).to.have.length(2);
-    expect(dns.addresses[0]).to.deep.equal(first);
+    expect(dns.addresses[0]).to.deep.equal({ ...first, scheme: "dns" });
     expect(dns.addresses[1]?.address).to.equal("127.0.0.2");
     await dns.reload(corefile(7));
     expect(dns.addresses).to.deep.equal([first]);

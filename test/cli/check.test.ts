@@ -75,7 +75,7 @@ describe("ndots check", () => {
     using folder = temporaryFolder({
       "k8s/b.yaml": WRONG_SERVICE,
       "k8s/a.yaml": WRONG_SERVICE.replace("name: web", "name: Web"),
-      Corefile: ".:1053 {\n    erors\n    cache\n    whoami x\n    forward . 192.0.2.1\n    logg\n}\n",
+      Corefile: ".:1053 {\n    erors\n    etcd\n    whoami x\n    route53 example.org.:Z1\n    logg\n}\n",
     });
     const args = ["check", "-conf", "Corefile", "--manifests", "k8s"];
     const places = ["Corefile:2", "Corefile:3", "Corefile:4", "Corefile:6", "k8s/a.yaml:4", "k8s/a.yaml:7", "k8s/b.yaml:7"];
