@@ -3,14 +3,14 @@
 import { expect } from "chai";
 
 import { decodeMessage, type DecodedMessage } from "../../../src/dns/decode.ts";
-import { Flags, Rcodes } from "../../../src/dns/message.ts";
+import { EdeCodes, Flags, Rcodes } from "../../../src/dns/message.ts";
 import { formatName } from "../../../src/dns/name.ts";
 import { formatRecord } from "../../../src/dns/text.ts";
 import { startServer } from "../../../src/index.ts";
 import { silentLog } from "../../../src/log.ts";
 import { createServer } from "../../../src/server.ts";
 import { service } from "../../../src/testing.ts";
-import { query, udpClient, type QueryOptions, type Target } from "../../helpers/dns-client.ts";
+import { query, udpClient, type QueryOptions, type Target, type UdpClient } from "../../helpers/dns-client.ts";
 import { startUpstream } from "../../helpers/upstream.ts";
 
 const SOA = "example.org. 300 IN SOA ns.example.org. hostmaster.example.org. 1 7200 3600 1209600 60";
@@ -29,14 +29,18 @@ interface Got extends DecodedMessage {
 async function ask(target: Target, options: QueryOptions, address = "127.0.0.1"): Promise<Got> {
   const client = await udpClient(target, { address });
   try {
-    client.send(query(options));
-    const packet = await client.receive(5000);
-    const message = packet === undefined ? undefined : decodeMessage(packet);
-    if (packet === undefined || message === undefined) throw new Error("no answer");
-    return { ...message, packet, lines: message.answer.map((record) => formatRecord(record, record.rdata).replace(/ \d+ /, " * ")) };
+    return await askWith(client, options);
   } finally {
     client.close();
   }
+}
+
+async function askWith(client: UdpClient, options: QueryOptions): Promise<Got> {
+  client.send(query(options));
+  const packet = await client.receive(5000);
+  const message = packet === undefined ? undefined : decodeMessage(packet);
+  if (packet === undefined || message === undefined) throw new Error("no answer");
+  return { ...message, packet, lines: message.answer.map((record) => formatRecord(record, record.rdata).replace(/ \d+ /, " * ")) };
 }
 
 describe("plugins/cache: over sockets", () => {
@@ -133,6 +137,27 @@ describe("plugins/cache: over sockets", () => {
       expect([table.flags, table.edns, table.packet.length]).to.deep.equal([chain.flags, chain.edns, chain.packet.length]);
     }
     expect(upstream.asked).to.have.length(questions.length);
+  });
+
+  it("C90: with all upstreams down, what was remembered goes on being told, and says so", async () => {
+    await using upstream = await startUpstream({ records: "web.example.org. 1 IN A 192.0.2.1" });
+    const corefile = `. {\n cache {\n success 1024 1 0\n serve_stale 1h immediate 30s\n }\n forward . ${upstream.to}\n}`;
+    await using dns = await startServer({ corefile });
+    await ask(dns.address, { name: "web.example.org." });
+    await upstream.down();
+    // One client that asks until the second is over.
+    const client = await udpClient(dns.address);
+    const endMs = performance.now() + 5000;
+    let old: Got | undefined;
+    while (old === undefined && performance.now() < endMs) {
+      const got = await askWith(client, { name: "web.example.org.", edns: {} });
+      if (got.edns?.ede?.code === EdeCodes.STALE) old = got;
+    }
+    client.close();
+    expect(old?.answer.map(({ ttl }) => ttl)).to.deep.equal([30]);
+    expect([old?.rcode, old?.lines]).to.deep.equal([Rcodes.NOERROR, ["web.example.org. * IN A 192.0.2.1"]]);
+    const other = await ask(dns.address, { name: "other.example.org." });
+    expect(other.rcode).to.equal(Rcodes.SERVFAIL);
   });
 
   it("C49: DO is asked for upstream and remembered apart", async () => {
