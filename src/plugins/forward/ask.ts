@@ -223,7 +223,7 @@ export class Ask implements Asker, Timed, Rescued {
 
   #lost(upstream: Upstream, error: string): void {
     this.#error = error;
-    upstream.suspect();
+    upstream.lost();
     if (this.#tries.length === 0) this.#tryNext();
   }
 

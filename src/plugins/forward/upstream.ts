@@ -107,12 +107,18 @@ export class Upstream implements Asker, Timed {
   isSuspect(nowMs: number): boolean {
     if (this.#suspect || this.options.maxFails === 0) return this.#suspect;
     if (this.#unanswered < SILENT_QUESTIONS || nowMs - this.#silentSinceMs < this.#patienceMs()) return false;
-    this.suspect();
-    for (const question of this.waiting) question.rescue(this);
+    this.lost();
     return true;
   }
 
-  /** It has not answered, or refused: it is probed until it answers. */
+  /** It refuses, or says nothing at all: what waits for it waits in vain. */
+  lost(): void {
+    if (this.#suspect) return;
+    this.suspect();
+    if (this.#suspect) for (const question of this.waiting) question.rescue(this);
+  }
+
+  /** It has left a question without an answer: it is probed until it answers. */
   suspect(): void {
     if (this.options.maxFails === 0 || this.#retired) return;
     this.#suspect = true;

@@ -68,6 +68,18 @@ describe("plugins/forward with upstreams that fail", () => {
     expect((await forward.ask("b.example.org.")).answer).to.have.length(1);
   });
 
+  it("where an upstream begins to refuse, the questions that wait for it go to the other one at once", async () => {
+    const clock = fakeClock();
+    await using dying = await startUpstream({ script: SILENT });
+    await using good = await startUpstream({ records: RECORDS });
+    await using forward = await forwarding(`forward . ${dying.to} ${good.to} {\n policy sequential\n}`, { clock });
+    const waiting = forward.ask("a.example.org.");
+    await dying.received(1);
+    await dying.down();
+    expect((await until(clock, forward.ask("b.example.org."), 1000)).told.answer).to.have.length(1);
+    expect((await until(clock, waiting, 100)).told.answer).to.have.length(1);
+  });
+
   it("C86: an upstream that answers over TCP only is asked over TCP, for the next 10 s at once", async () => {
     const clock = fakeClock();
     await using upstream = await startUpstream({ records: RECORDS, script: ({ transport }) => (transport === "udp" ? SILENT : {}) });
