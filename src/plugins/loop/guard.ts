@@ -47,7 +47,7 @@ export function createGuard(): Guard {
       sightings.client = query.client;
       if (sightings.count === 1) return next(query);
       if (comesBackFrom.size < MOST_ADDRESSES) comesBackFrom.add(query.client.address);
-      return looped();
+      return CUT;
     }
     return comesBackFrom.size === 0 ? next(query) : guarded(query, next);
   };
@@ -60,14 +60,14 @@ export function createGuard(): Guard {
       inFlight.set(question, (flight = { questions: 0, looped: false }));
     } else if (comesBackFrom.has(query.client.address)) {
       flight.looped = true;
-      return looped();
+      return CUT;
     }
     const entered = flight;
     entered.questions++;
     const leave = (): void => {
       if (--entered.questions === 0) inFlight.delete(question);
     };
-    const landed = (answer: Answer): Answer => (entered.looped ? looped() : answer);
+    const landed = (answer: Answer): Answer => (entered.looped ? LOOPED : answer);
     try {
       const answer = next(query);
       if (answer instanceof Promise) return answer.then(landed).finally(leave);
@@ -94,11 +94,7 @@ export function createGuard(): Guard {
   };
 }
 
-// Not a foreign answer: it is remembered nowhere, so all is well with the first query after the loop is gone.
-function looped(): Records {
-  return {
-    ...emptyReply(Rcodes.SERVFAIL, "loop"),
-    ede: { code: EdeCodes.OTHER, text: "loop" },
-    error: "plugin/loop: the query comes back",
-  };
-}
+// Not a foreign answer: it is remembered nowhere, so all is well with the first query after the loop is gone. What comes
+// back is our own question, and no line in the log; the client's is.
+const CUT: Records = { ...emptyReply(Rcodes.SERVFAIL, "loop"), ede: { code: EdeCodes.OTHER, text: "loop" } };
+const LOOPED: Records = { ...CUT, error: "plugin/loop: the query comes back" };

@@ -5,10 +5,11 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { directive, none, once, type Options, type Property } from "../../config/directive.ts";
 import { systemClock } from "../../clock.ts";
+import { Rcodes } from "../../dns/message.ts";
 import { formatName, ROOT } from "../../dns/name.ts";
 import { definePlugin, type Plugin } from "../../plugin.ts";
 import { createGuard } from "./guard.ts";
-import { askOurselves } from "./probe.ts";
+import { askOurselves, waysTo } from "./probe.ts";
 import { watchForLoops } from "./watch.ts";
 
 type LoopOptions = Options<true, { readonly fatal: Property<true | undefined> }>;
@@ -35,10 +36,17 @@ const plugin: Plugin<LoopOptions> = definePlugin({
       collect: () => [{ labels: { ...host.labels(), zone: formatName(zone) }, value: guard.isLooping ? 1 : 0 }],
     });
     const ended = new AbortController();
+    let hasFailed = false;
+    const takeFailure = (): boolean => {
+      const failed = hasFailed;
+      hasFailed = false;
+      return failed;
+    };
     return {
       // What the table has was answered before: it is not forwarded. The names of probes are never in it.
       transparent: true,
       handle: guard.handle,
+      observeError: (_query, { rcode }) => void (hasFailed ||= rcode === Rcodes.SERVFAIL),
       start() {
         const isFatal = fatal === true && !host.embedded;
         const { log } = host;
@@ -47,7 +55,8 @@ const plugin: Plugin<LoopOptions> = definePlugin({
           guard,
           zone,
           log,
-          targets: () => host.dnsSockets(),
+          targets: () => host.dnsSockets().flatMap(waysTo),
+          hasFailed: takeFailure,
           ask: askOurselves,
           clock: systemClock,
           signal: ended.signal,

@@ -4,15 +4,16 @@ import { createSocket } from "node:dgram";
 import { randomInt } from "node:crypto";
 import { isIPv6 } from "node:net";
 
-import { Flags, HEADER_BYTES, putUint16, uint16 } from "../../dns/message.ts";
+import { Flags, HEADER_BYTES, putUint16, uint16, type Rcode } from "../../dns/message.ts";
 import { nameToWire } from "../../dns/name.ts";
 import { RRClasses, RRTypes } from "../../dns/records.ts";
-import type { Ask } from "./watch.ts";
+import type { Ask, Target } from "./watch.ts";
 
 /** Longer than an upstream that has to recurse takes, and than a query that comes back. */
 const TIMEOUT_MS = 5_000;
+const RCODE_MASK = 0x0f;
 
-export const askOurselves: Ask = (name, { address, port }, signal) => {
+export const askOurselves: Ask = (name, { host, port }, signal) => {
   const question = nameToWire(name);
   const packet = new Uint8Array(HEADER_BYTES + question.length + 4);
   const id = randomInt(0x1_0000);
@@ -23,28 +24,30 @@ export const askOurselves: Ask = (name, { address, port }, signal) => {
   putUint16(packet, HEADER_BYTES + question.length, RRTypes.HINFO);
   putUint16(packet, HEADER_BYTES + question.length + 2, RRClasses.IN);
 
-  const host = loopbackFor(address);
   const socket = createSocket(isIPv6(host) ? "udp6" : "udp4").unref();
   return new Promise((resolve) => {
-    const done = (isAnswered: boolean): void => {
+    let isOver = false;
+    const done = (rcode?: Rcode): void => {
+      if (isOver) return; // an error may come by two ways
+      isOver = true;
       clearTimeout(timer);
-      signal.removeEventListener("abort", onAbort);
-      socket.removeAllListeners("message").close();
-      resolve(isAnswered);
+      signal.removeEventListener("abort", end);
+      socket.close();
+      resolve(rcode);
     };
-    const onAbort = (): void => done(false);
-    const timer = setTimeout(onAbort, TIMEOUT_MS).unref();
-    signal.addEventListener("abort", onAbort, { once: true });
+    const end = (): void => done();
+    const timer = setTimeout(end, TIMEOUT_MS).unref();
+    signal.addEventListener("abort", end, { once: true });
     socket.on("message", (answer) => {
-      if (answer.length >= HEADER_BYTES && uint16(answer, 0) === id) done(true);
+      if (answer.length >= HEADER_BYTES && uint16(answer, 0) === id) done(uint16(answer, 2) & RCODE_MASK);
     });
-    // Nothing came of it: the timer says so.
-    socket.on("error", () => undefined);
-    socket.send(packet, port, host, () => undefined);
+    socket.on("error", end);
+    socket.send(packet, port, host, (error) => error !== null && done());
   });
 };
 
-/** A wildcard is no address to send to. */
-function loopbackFor(address: string): string {
-  return address === "" || address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "::1" : address;
+/** A socket and the ways to it: a wildcard is no address to send to, and has either family, or both. */
+export function waysTo({ address, port }: Omit<Target, "host">): readonly Target[] {
+  const hosts = address === "" || address === "::" ? ["127.0.0.1", "::1"] : address === "0.0.0.0" ? ["127.0.0.1"] : [address];
+  return hosts.map((host) => ({ address, port, host }));
 }

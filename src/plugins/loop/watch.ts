@@ -4,18 +4,22 @@
 import { randomBytes } from "node:crypto";
 
 import type { Clock } from "../../clock.ts";
+import { Rcodes, type Rcode } from "../../dns/message.ts";
 import { formatName, nameBelow, type Name } from "../../dns/name.ts";
 import type { Log } from "../../log.ts";
 import type { Guard, Sightings } from "./guard.ts";
 
-/** One of the server's own sockets; "" is every address. */
+/** One of the server's own sockets. */
 export interface Target {
+  /** "" and "::" are every address. */
   readonly address: string;
   readonly port: number;
+  /** How it is reached from here. */
+  readonly host: string;
 }
 
-/** Sends one question to ourselves; true once it is answered, false if it is not. Never rejects. */
-export type Ask = (name: Name, target: Target, signal: AbortSignal) => Promise<boolean>;
+/** Sends one question to ourselves; the answer's rcode, or undefined where there is none. Never rejects. */
+export type Ask = (name: Name, target: Target, signal: AbortSignal) => Promise<Rcode | undefined>;
 
 export interface WatchOptions {
   readonly guard: Guard;
@@ -23,6 +27,8 @@ export interface WatchOptions {
   readonly log: Log;
   /** May hold other server blocks' sockets too. */
   readonly targets: () => readonly Target[];
+  /** True if queries have failed since it was asked last. */
+  readonly hasFailed: () => boolean;
   readonly ask: Ask;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -33,7 +39,7 @@ export interface WatchOptions {
 /** CoreDNS's time at start, and its pause between two probes then. */
 const START_MS = 30_000;
 const FIRST_PAUSE_MS = 1_000;
-/** Later, without a loop. A probe is a name that upstreams don't have: it must cost them nothing. */
+/** Later, without a loop, unless queries fail. A probe is a name that upstreams don't have: it must cost them nothing. */
 const LEAST_PAUSE_MS = 60_000;
 const MOST_PAUSE_MS = 16 * 60_000;
 /** While there is a loop. */
@@ -42,12 +48,13 @@ const LOOP_PAUSE_MS = 30_000;
 const CLEAR_PROBES = 3;
 const RANDOM_BYTES = 8;
 
-// `hidden`: nobody came to us, as a plugin in front answers such names or the sockets are not ours yet. `silent`: no answer.
+// `hidden`: nobody came to us, as a plugin in front answers such names or the sockets are not ours yet. `silent`: no answer,
+// or SERVFAIL, so that nothing is known.
 type Outcome = "looping" | "clear" | "silent" | "hidden";
 
 /** Resolves when `signal` aborts, or when nothing can be found out here. */
 export async function watchForLoops(options: WatchOptions): Promise<void> {
-  const { guard, zone, log, clock, signal, exit } = options;
+  const { guard, zone, log, clock, signal, hasFailed, exit } = options;
   const startedMs = clock.monotonic();
   let wasSeen = false;
   let clearProbes = 0;
@@ -77,7 +84,9 @@ export async function watchForLoops(options: WatchOptions): Promise<void> {
       earlyPauseMs *= 2;
     } else if (!wasSeen) return;
     else {
-      await clock.delay(pauseMs, signal);
+      for (let waitedMs = 0; waitedMs < pauseMs && !signal.aborted && !hasFailed(); waitedMs += LEAST_PAUSE_MS) {
+        await clock.delay(LEAST_PAUSE_MS, signal);
+      }
       pauseMs = Math.min(2 * pauseMs, MOST_PAUSE_MS);
     }
   }
@@ -89,10 +98,10 @@ async function probe({ guard, zone, targets, ask, signal }: WatchOptions): Promi
     const name = nameBelow(zone, randomNumber(), randomNumber());
     if (name === undefined || signal.aborted) break; // too long for a name: such a zone goes without
     const sightings = guard.expect(name);
-    const isAnswered = await ask(sightings.name, target, signal);
+    const rcode = await ask(sightings.name, target, signal);
     guard.forget(sightings);
     if (sightings.count === 0) continue;
-    const outcome = sightings.count > 1 ? "looping" : isAnswered ? "clear" : "silent";
+    const outcome = sightings.count > 1 ? "looping" : rcode === undefined || rcode === Rcodes.SERVFAIL ? "silent" : "clear";
     return { outcome, text: textOf(zone, target, sightings) };
   }
   return { outcome: "hidden", text: "" };
@@ -104,11 +113,12 @@ function randomNumber(): string {
 
 // CoreDNS's words: people alert on them.
 function textOf(zone: Name, target: Target, { name, client }: Sightings): string {
-  const way = `${hostPort(client ?? { address: "", port: 0 })} -> ${hostPort(target)}`;
+  const way = `${hostPort(client?.address ?? "", client?.port ?? 0)} -> ${hostPort(target.address, target.port)}`;
   const help = "https://coredns.io/plugins/loop#troubleshooting";
   return `Loop (${way}) detected for zone "${formatName(zone)}", see ${help}. Query: "HINFO ${formatName(name)}"`;
 }
 
-function hostPort({ address, port }: Target): string {
+function hostPort(address: string, port: number): string {
+  if (address === "::") return `:${port}`;
   return `${address.includes(":") ? `[${address}]` : address}:${port}`;
 }

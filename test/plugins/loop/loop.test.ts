@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 
-import { emptyReply, Rcodes, type Query, type Reply } from "../../../src/dns/message.ts";
+import { DROP, emptyReply, Rcodes, type Query, type Reply } from "../../../src/dns/message.ts";
 import { formatName, isWithin, parseName, ROOT, type Name } from "../../../src/dns/name.ts";
 import { RRTypes } from "../../../src/dns/records.ts";
 import type { Answer, Next } from "../../../src/plugin.ts";
@@ -57,10 +57,11 @@ function world(forward: (self: World) => Next, overrides: Partial<WatchOptions> 
     probed.push(name);
     const probe = query(name, { type: RRTypes.HINFO, client: { address: "127.0.0.1", port: PROBE_PORT } });
     const timeout = clock.delay(5000, signal).then(() => undefined);
-    return (await Promise.race([self.ask(probe), timeout])) !== undefined;
+    const answer = await Promise.race([self.ask(probe), timeout]);
+    return answer === undefined || answer === DROP ? undefined : answer.rcode;
   };
-  const targets = (): readonly Target[] => [{ address: "", port: 1053 }];
-  const done = watchForLoops({ guard, zone: ROOT, log, targets, ask, clock, signal: ended.signal, ...overrides });
+  const targets = (): readonly Target[] => [{ address: "", port: 1053, host: "127.0.0.1" }];
+  const done = watchForLoops({ guard, zone: ROOT, log, targets, ask, clock, signal: ended.signal, hasFailed: () => false, ...overrides });
   return self;
 }
 
@@ -146,6 +147,28 @@ describe("plugins/loop", () => {
     await self.stop();
   });
 
+  it("finds it sooner where queries fail", async () => {
+    let hasFailed = false;
+    const self = world(() => () => nxdomain, { hasFailed: () => hasFailed });
+    await self.clock.advance(6 * 3_600_000);
+    const probes = self.probed.length;
+    self.forward = toItself(self);
+    hasFailed = true;
+    await self.clock.advance(60_000);
+    expect(self.probed.length).to.equal(probes + 1);
+    expect(self.lines).to.have.length(1);
+    await self.stop();
+  });
+
+  it("learns nothing of a SERVFAIL: the upstream may not have started yet", async () => {
+    const self = world(() => () => ({ ...nxdomain, rcode: Rcodes.SERVFAIL }));
+    await self.clock.advance(10_000);
+    self.forward = toItself(self);
+    await self.clock.advance(10_000);
+    expect(self.lines).to.have.length(1);
+    await self.stop();
+  });
+
   it("takes no second query of its own for a loop: those that nothing answers are sent under new names", async () => {
     const self = world(() => () => silent);
     await self.clock.advance(3_600_000);
@@ -165,7 +188,7 @@ describe("plugins/loop", () => {
   });
 
   it("gives up after 30 s where another plugin answers such names", async () => {
-    const self = world(() => () => nxdomain, { ask: () => Promise.resolve(true) });
+    const self = world(() => () => nxdomain, { ask: () => Promise.resolve(Rcodes.NXDOMAIN) });
     await self.clock.advance(30_000);
     await self.done;
     expect(self.clock.monotonic()).to.equal(30_000);

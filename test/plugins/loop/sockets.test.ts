@@ -4,7 +4,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 
 import { Rcodes } from "../../../src/dns/message.ts";
+import { parseName } from "../../../src/dns/name.ts";
 import { startServer, type RunningServer } from "../../../src/index.ts";
+import { askOurselves, waysTo } from "../../../src/plugins/loop/probe.ts";
 import { headerOf, query as packet, udpAsk } from "../../helpers/dns-client.ts";
 import { fakeLog } from "../../helpers/fake-host.ts";
 import { freePort } from "../../helpers/free-port.ts";
@@ -44,6 +46,40 @@ async function ask({ dns }: Forwarder, name: string): Promise<{ readonly rcode: 
 }
 
 const LOOPED = { rcode: Rcodes.SERVFAIL, isLoop: true };
+
+describe("plugins/loop: a probe", () => {
+  const name = parseName("1.2");
+  const { signal } = new AbortController();
+
+  it("gives the answer's rcode, and asks as a client would", async () => {
+    await using upstream = await startUpstream({ script: { rcode: Rcodes.SERVFAIL } });
+    const { address, port } = upstream;
+    expect(await askOurselves(name, { address, port, host: address }, signal)).to.equal(Rcodes.SERVFAIL);
+    expect(upstream.asked.map((asked) => `${asked.name} ${asked.type} ${asked.flags}`)).to.deep.equal(["1.2. HINFO 256"]);
+  });
+
+  it("gives nothing where it can't be sent, and when the server stops", async () => {
+    expect(await askOurselves(name, { address: "", port: 53, host: "255.255.255.255" }, signal)).to.equal(undefined);
+    await using upstream = await startUpstream({ script: { silent: true } });
+    const { address, port } = upstream;
+    const stopping = new AbortController();
+    const asked = askOurselves(name, { address, port, host: address }, stopping.signal);
+    await upstream.received(1);
+    stopping.abort();
+    expect(await asked).to.equal(undefined);
+  });
+
+  it("of a wildcard is sent to both loopback addresses, one after the other", () => {
+    const hosts = (address: string): readonly string[] => waysTo({ address, port: 53 }).map(({ host }) => host);
+    expect(["", "::", "0.0.0.0", "192.0.2.1", "::1"].map(hosts)).to.deep.equal([
+      ["127.0.0.1", "::1"],
+      ["127.0.0.1", "::1"],
+      ["127.0.0.1"],
+      ["192.0.2.1"],
+      ["::1"],
+    ]);
+  });
+});
 
 describe("plugins/loop over sockets", function () {
   this.timeout(3 * BOUND_MS);
