@@ -4,9 +4,20 @@
 import { readdirSync } from "node:fs";
 import { expect } from "chai";
 import type { Listener, ListenerOptions, ServedBy } from "../../src/listeners/listener.ts";
-import { headerOf, query, tcpConnection, udpClient } from "../helpers/dns-client.ts";
+import { headerOf, query } from "../helpers/dns-client.ts";
 import { isGone } from "../helpers/garbage.ts";
-import { generation, HIT, LATER, load, MISS, numberOf, type Generation } from "../helpers/generations.ts";
+import {
+  askerOf,
+  generation,
+  HIT,
+  LATER,
+  load as loadOver,
+  MISS,
+  numberOf,
+  type Bounds,
+  type Generation,
+  type Load,
+} from "../helpers/generations.ts";
 import { countedMetrics, recordedLog, until, type RecordedLog } from "../helpers/listening.ts";
 
 export type ServeFactory = (options: ListenerOptions & ServedBy) => Listener;
@@ -25,7 +36,8 @@ export async function served(create: ServeFactory, first: ServedBy, address = "1
   return { listener, log, [Symbol.asyncDispose]: () => listener.stop(0) };
 }
 
-export function serveContract(name: string, create: ServeFactory, rounds: number): void {
+export function serveContract(name: string, create: ServeFactory, rounds: number, connect: typeof askerOf = askerOf): void {
+  const load = (listener: Listener, bounds: Bounds, clients: number): Promise<Load> => loadOver(listener, bounds, clients, connect);
   describe(`${name}: another configuration takes over`, function () {
     this.timeout(30_000 + rounds * 1000);
 
@@ -61,7 +73,7 @@ export function serveContract(name: string, create: ServeFactory, rounds: number
     it("an open connection goes on, and an answer that was promised before is sent", async () => {
       const [first, second] = [await generation(1), await generation(2)];
       await using dns = await served(create, first);
-      const connection = dns.listener.transport === "tcp" ? await tcpConnection(dns.listener.bound) : await udpClient(dns.listener.bound);
+      const connection = await connect(dns.listener);
       let promise: (answer: Uint8Array) => void = () => {};
       const { respond } = first.responder;
       first.responder.respond = (io) => {

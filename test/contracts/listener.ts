@@ -47,8 +47,8 @@ export async function rig(create: ListenerFactory, options: Partial<ContractOpti
 }
 
 /** One client, the same for every transport. */
-export interface Client {
-  send(packet: Uint8Array): void;
+interface Client {
+  send(packet: Buffer): void;
   receive(): Promise<Buffer | undefined>;
   close(): void;
 }

@@ -85,6 +85,38 @@ const COREFILES = {
     }
     whoami
   }`,
+  "search lists walked, Services as seen from outside": `. {
+    autopath @kubernetes
+    template IN A AAAA example.com {
+      match ^www[.]example[.]com[.]$
+      answer "{{ .Name }} 60 IN {{ .Type }} {{ if eq .Type \`A\` }}192.0.2.9{{ else }}2001:db8::9{{ end }}"
+      fallthrough
+    }
+    k8s_external ext.example.org 192.0.2.0/28 {
+      headless
+      ttl 7
+    }
+    kubernetes cluster.local {
+      reasons fixed
+    }
+  }`,
+  "search lists walked for clients of listed namespaces": `. {
+    template IN A example.com {
+      match ^www[.]example[.]com[.]$
+      answer "{{ .Name }} 60 IN A 192.0.2.9"
+      fallthrough
+    }
+    k8s_external ext.example.org in-addr.arpa {
+      fallthrough in-addr.arpa
+    }
+    search default shop {
+      autopath
+    }
+    kubernetes cluster.local in-addr.arpa {
+      reasons fixed
+      fallthrough in-addr.arpa
+    }
+  }`,
 };
 
 const names = fc.constantFrom("web", "db", "api", "dns", "hostmaster", "svc", "a", "kubernetes");
@@ -107,8 +139,17 @@ const serviceChange = fc
       maxLength: 3,
       selector: ({ name, protocol }) => name + protocol,
     }),
+    external: fc.constantFrom(
+      [],
+      [],
+      ["192.0.2.1"],
+      ["192.0.2.1", "2001:db8::2", "lb.example.net"],
+      ["www.example.com"],
+      ["lb.example.net"],
+    ),
   })
-  .map(({ verb, form, clusterIP, externalName, ...fields }): Change => {
+  .map(({ verb, form, clusterIP, externalName, external, ...given }): Change => {
+    const fields = { ...given, ...(external.length > 0 && { external }) };
     const forms = {
       cluster: { clusterIPs: [clusterIP] },
       dual: { clusterIPs: [clusterIP, `fd00::${clusterIP.slice(7)}`] },
@@ -204,6 +245,21 @@ const qname = fc.oneof(
     .tuple(fc.constantFrom("", "_tcp.web.", "_dns._udp.db."), namespaces, fc.constantFrom("", ".svc", ".cluster.local"))
     .map((parts) => parts.join("")),
   fc.constantFrom("_tcp.web", "_udp.db", "_dns._udp.db"),
+  fc
+    .tuple(
+      fc.constantFrom("www.example.com", "x.example.com", "www.web", "web.default.svc.cluster.local", "web.shop", "www.example.com.x"),
+      namespaces,
+    )
+    .map(([base, ns]) => `${base}.${ns}.svc.cluster.local`),
+  fc
+    .tuple(
+      fc.constantFrom("", "", "_http._tcp.", "_tcp.", "http.tcp.", "_dns.udp.", "tcp.", "db-0.", "10-244-0-1.", "x."),
+      names,
+      namespaces,
+    )
+    .map(([below, name, ns]) => `${below}${name}.${ns}.ext.example.org`),
+  fc.constantFrom("ext.example.org", "dns.ext.example.org", "ns1.dns.ext.example.org", "x.dns.ext.example.org", "default.ext.example.org"),
+  fc.constantFrom("1.2.0.192.in-addr.arpa", "2.2.0.192.in-addr.arpa", "2.0.192.in-addr.arpa", "0.192.in-addr.arpa"),
   fc.constantFrom(
     "cluster.local",
     "svc.cluster.local",

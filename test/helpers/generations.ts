@@ -89,18 +89,27 @@ const WINDOW = 8;
 const ANSWER_MS = 3000;
 const NAMES = [HIT, MISS, HIT, LATER];
 
-/** `clients` that each keep a window of queries under way; those over TCP hold one connection. */
-export async function load({ transport, bound }: Listener, bounds: Bounds, clients: number): Promise<Load> {
+/** A client that asks and is answered, whatever the transport. */
+export interface Asker {
+  send(...packets: readonly Buffer[]): void;
+  /** Undefined at the end of the connection, or if none comes within `waitMs`. */
+  receive(waitMs?: number): Promise<Buffer | undefined>;
+  close(): void;
+}
+
+/** A client of the listener; over TCP it holds one connection. */
+export async function askerOf({ transport, bound }: Pick<Listener, "transport" | "bound">): Promise<Asker> {
+  if (transport === "tcp") return tcpConnection(bound);
+  const client = await udpClient(bound);
+  return { ...client, send: (...packets) => packets.forEach((packet) => client.send(packet)) };
+}
+
+/** `clients` that each keep a window of queries under way. */
+export async function load(listener: Listener, bounds: Bounds, clients: number, connect: typeof askerOf = askerOf): Promise<Load> {
   const answered = new Map<number, number>();
   let isOver = false;
   let failure: Error | undefined;
-  const askers = await Promise.all(
-    Array.from({ length: clients }, async () => {
-      if (transport === "tcp") return tcpConnection(bound);
-      const client = await udpClient(bound);
-      return { ...client, send: (...packets: readonly Buffer[]) => packets.forEach((packet) => client.send(packet)) };
-    }),
-  );
+  const askers = await Promise.all(Array.from({ length: clients }, () => connect(listener)));
   const done = Promise.all(askers.map(ask)).catch((error: unknown) => {
     failure = error instanceof Error ? error : new Error(String(error));
     isOver = true;
@@ -118,7 +127,7 @@ export async function load({ transport, bound }: Listener, bounds: Bounds, clien
     },
   };
 
-  async function ask(asker: (typeof askers)[number]): Promise<void> {
+  async function ask(asker: Asker): Promise<void> {
     const open = new Map<number, number>(); // the oldest generation that may answer, by id
     for (let lastId = 0; ;) {
       const packets: Buffer[] = [];

@@ -7,9 +7,11 @@ import { expect } from "chai";
 import { CLOSE_REASONS } from "../../src/listeners/connection.ts";
 import { httpsListener, type HttpsOptions } from "../../src/listeners/https.ts";
 import type { Credentials } from "../../src/plugin.ts";
-import { listenerContract, rig, type Client, type ContractOptions, type Rig } from "../contracts/listener.ts";
+import { serveContract } from "../contracts/listener-serve.ts";
+import { listenerContract, rig, type ContractOptions, type Rig } from "../contracts/listener.ts";
 import { createAuthority } from "../helpers/certificates.ts";
 import { headerOf, query, type Target } from "../helpers/dns-client.ts";
+import type { Asker } from "../helpers/generations.ts";
 import { fakeClock, until } from "../helpers/listening.ts";
 
 const authority = createAuthority();
@@ -136,15 +138,17 @@ async function raw(dns: Rig, protocol: string): Promise<TLSSocket & { received: 
 }
 
 // POST over one connection; what is no answer to a query is nothing.
-async function postClient(target: Target): Promise<Client> {
+async function postClient(target: Target): Promise<Asker> {
   const session = await openSession(target);
   const answers: Buffer[] = [];
   return {
-    send(packet) {
-      void askOver(session, post(packet)).then(
-        ({ status, body }) => status === 200 && answers.push(body),
-        () => undefined, // closed
-      );
+    send(...packets) {
+      for (const packet of packets) {
+        void askOver(session, post(packet)).then(
+          ({ status, body }) => status === 200 && answers.push(body),
+          () => undefined, // closed
+        );
+      }
     },
     async receive() {
       await until(() => answers.length > 0 || session.closed, "an answer");
@@ -155,6 +159,12 @@ async function postClient(target: Target): Promise<Client> {
 }
 
 listenerContract("listeners/https", (options) => httpsListener({ ...options, tls: { credentials } }), postClient);
+serveContract(
+  "listeners/https",
+  (options) => httpsListener({ ...options, tls: { credentials } }),
+  10,
+  ({ bound }) => postClient(bound),
+);
 
 for (const [version, open] of Object.entries(clients)) {
   describe(`listeners/https: ${version}`, () => {

@@ -1,10 +1,11 @@
 // The TLS listener: the contracts of TCP over TLS, and what only it has.
 
-import type { ConnectionOptions } from "node:tls";
+import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { expect } from "chai";
 import type { ServedBy } from "../../src/listeners/listener.ts";
 import { tlsListener } from "../../src/listeners/tls.ts";
 import type { ClientAuth, Credentials } from "../../src/plugin.ts";
+import { serveContract } from "../contracts/listener-serve.ts";
 import { listenerContract, rig, type ListenerFactory } from "../contracts/listener.ts";
 import { tcpListenerContract, tcpTimeContract } from "../contracts/tcp-listener.ts";
 import { createAuthority } from "../helpers/certificates.ts";
@@ -22,6 +23,13 @@ const connect = (target: Target): Promise<TcpConnection> => tlsConnection(target
 listenerContract("listeners/tls", create, connect);
 tcpListenerContract("listeners/tls", create, connect);
 tcpTimeContract("listeners/tls", create, connect);
+
+serveContract(
+  "listeners/tls",
+  (options) => tlsListener({ ...options, tls: { credentials } }),
+  10,
+  ({ bound }) => connect(bound),
+);
 
 describe("listeners/tls: handshakes", () => {
   it("who never begins one is closed after 3 s, as who never asks over TCP", async () => {
@@ -147,6 +155,49 @@ describe("listeners/tls: clients' certificates", () => {
         }
         expect(dns.responder.asked).to.have.length(isTaken ? 2 : 0);
         await until(() => dns.metrics.count(CLOSED, "handshake") === (isTaken ? 0 : 2), "all that failed are counted");
+      });
+    }
+  }
+});
+
+describe("listeners/tls: sessions of clients with certificates", () => {
+  const clients = createAuthority("clients");
+  const good = clients.issue({ commonName: "pod" });
+  const strange = createAuthority("strangers").issue({ commonName: "pod" });
+  for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+    for (const clientAuth of ["require", "verify_if_given", "require_and_verify"] as const) {
+      it(`${maxVersion}, ${clientAuth}: who was taken is taken again, who was refused gets in by no session`, async () => {
+        const tls = { credentials: { ...credentials, ca: Buffer.from(clients.cert), clientAuth } };
+        await using dns = await rig((options) => tlsListener({ ...options, tls }));
+        const sessions: Buffer[] = [];
+        const options = { ca: authority.cert, maxVersion };
+        const first = await tlsConnection(dns.listener.bound, { ...options, ...good });
+        first.socket.on("session", (session: Buffer) => sessions.push(session));
+        const known = first.socket.getSession();
+        first.send(query({ id: 9 }));
+        expect(await idOf(first)).to.equal(9);
+        first.close();
+        const session = sessions.at(-1) ?? known;
+        expect(await ask(dns.listener.bound, { ...options, ...good, ...(session !== undefined && { session }) })).to.equal(9);
+        if (clientAuth === "require") return; // which takes strangers
+        const refused: Buffer[] = [];
+        await new Promise<void>((resolve) => {
+          const { address, port } = dns.listener.bound;
+          const socket = connectTls({ host: address, port, servername: "localhost", ...options, ...strange }, () => {
+            const own = socket.getSession();
+            if (own !== undefined) refused.push(own);
+          });
+          socket.on("session", (given: Buffer) => refused.push(given));
+          socket.on("error", () => {});
+          socket.once("close", () => resolve());
+        });
+        for (const given of refused) {
+          for (const shown of [strange, {}]) {
+            const id = await ask(dns.listener.bound, { ...options, ...shown, session: given });
+            expect(id).to.equal(clientAuth === "verify_if_given" && shown !== strange ? id : undefined); // without one, anybody may
+          }
+        }
+        expect(dns.responder.asked.length).to.be.at.most(2 + refused.length);
       });
     }
   }
