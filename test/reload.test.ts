@@ -68,7 +68,7 @@ describe("reload", () => {
     expect(dns.addresses[0]).to.deep.equal({ ...first, scheme: "dns" });
     expect(dns.addresses[1]?.address).to.equal("127.0.0.2");
     await dns.reload(corefile(7));
-    expect(dns.addresses).to.deep.equal([first]);
+    expect(dns.addresses).to.deep.equal([{ ...first, scheme: "dns" }]);
   });
 
   it("runs a source once while its key stays, ends it when nobody uses it, and waits for a new one", async () => {
