@@ -50,11 +50,19 @@ class UdpPool implements Transport {
     }
     if (socket === undefined) {
       reuse.miss("udp");
-      socket = new UdpSocket(this, nowMs);
-      this.#sockets.push(socket);
+      socket = this.#open(nowMs);
     }
     socket.send(exchange);
     return exchange;
+  }
+
+  // Where no more can be opened (EMFILE) questions share those that are.
+  #open(nowMs: number): UdpSocket {
+    const socket = new UdpSocket(this, nowMs);
+    const shared = socket.isBroken ? this.#sockets[randomUint16() % this.#sockets.length] : undefined;
+    if (shared === undefined) this.#sockets.push(socket);
+    else socket.close();
+    return shared ?? socket;
   }
 
   /** A socket has nothing to wait for. */
@@ -135,6 +143,10 @@ class UdpSocket {
     } catch (error) {
       process.nextTick(() => this.#failed(error as NodeJS.ErrnoException));
     }
+  }
+
+  get isBroken(): boolean {
+    return this.#broken !== undefined;
   }
 
   /** On Linux a socket that is disconnected gives back the port the kernel chose, and connecting takes another. False where it can't. */
