@@ -148,6 +148,8 @@ export interface Touches {
   readonly names?: readonly Name[];
   /** All questions for these names, and for those below them. */
   readonly below?: readonly Name[];
+  /** All questions for names of which this is true: asked once for each that the table gets to hold. */
+  readonly matches?: (name: Name) => boolean;
   /** These types, whatever the name. */
   readonly types?: readonly RRType[];
   /** Names that don't exist, if this is so of the nearest name above that does (their closest encloser, RFC 4592 §3.3.1). */

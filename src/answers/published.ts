@@ -62,7 +62,10 @@ export function publish(instances: readonly NamedInstance[]): Published {
 
 /** Whether only the chain may answer for a name, whatever the type. */
 export function isTouched({ touches }: Published, name: Name): boolean {
-  return touches.some(({ names, below }) => names?.includes(name) === true || below?.some((above) => isWithin(name, above)) === true);
+  return touches.some(
+    ({ names, below, matches }) =>
+      names?.includes(name) === true || below?.some((above) => isWithin(name, above)) === true || matches?.(name) === true,
+  );
 }
 
 /** Whether only the chain may answer for names that don't exist, right below one that does. */

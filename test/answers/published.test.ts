@@ -90,6 +90,16 @@ describe("answer table: what plugins touch is the chain's", () => {
       },
     },
     {
+      rule: "names that a plugin recognizes, of those that exist",
+      touches: { matches: (one) => one === name("web.example.org"), missingBelow: (encloser) => encloser === name("example.org") },
+      gives: {
+        "web.example.org": "chain",
+        "web.example.org TXT": "chain",
+        "nosuch.example.org": "chain",
+        "x.sub.example.org": `NXDOMAIN ${SOA}`,
+      },
+    },
+    {
       rule: "missing names below some names",
       touches: { missingBelow: (encloser) => encloser === name("sub.example.org") },
       gives: {

@@ -2,7 +2,7 @@
 // `example.org` is found in `badexample.org`, too. Each way also says, once, which names it could ever find. Pure.
 
 import type { GoRegexp } from "../../config/go-regexp.ts";
-import { formatLabel, formatName, labelsOf, lowerCase, parseName, ROOT, type Name } from "../../dns/name.ts";
+import { formatLabel, formatName, isWithin, labelsOf, lowerCase, parseName, ROOT, type Name } from "../../dns/name.ts";
 import type { Touches } from "../../plugin.ts";
 import { certainEnd } from "./certain-end.ts";
 
@@ -14,8 +14,8 @@ export type MatchKind = (typeof MATCHES)[number];
 export interface NameMatch {
   /** The name with `to` in the place of what was found; undefined where nothing was. */
   replace(text: string, to: string): string | undefined;
-  /** The names it may find, and perhaps others; undefined where that could be any. */
-  readonly touches: Touches | undefined;
+  /** The names it finds, and perhaps others. */
+  readonly touches: Touches;
 }
 
 /** A name's text, fully qualified. A dot in it always stands between labels; one inside a label is `\046`. */
@@ -50,7 +50,10 @@ export function exactMatch(from: Name): NameMatch {
 
 /** @param from how the text of a name begins. */
 export function prefixMatch(from: string): NameMatch {
-  return { replace: (text, to) => (text.startsWith(from) ? to + text.slice(from.length) : undefined), touches: undefined };
+  return {
+    replace: (text, to) => (text.startsWith(from) ? to + text.slice(from.length) : undefined),
+    touches: anyThat((text) => text.startsWith(from), ROOT),
+  };
 }
 
 /** @param from how the text of a name ends. */
@@ -65,12 +68,15 @@ export function replaceSuffix(text: string, from: string, to: string): string | 
 
 /** @param from stands anywhere in the text of a name. */
 export function substringMatch(from: string): NameMatch {
-  return { replace: (text, to) => (text.includes(from) ? text.split(from).join(to) : undefined), touches: undefined };
+  return {
+    replace: (text, to) => (text.includes(from) ? text.split(from).join(to) : undefined),
+    touches: anyThat((text) => text.includes(from), ROOT),
+  };
 }
 
 /** Found anywhere in a name, which is then replaced as a whole; `{1}` in `to` is what the first group found. */
 export function regexMatch(pattern: GoRegexp): NameMatch {
-  return { replace: (text, to) => fillGroups(pattern.exec(text), to), touches: namesFoundBy(pattern.source) };
+  return { replace: (text, to) => fillGroups(pattern.exec(text), to), touches: namesFoundBy(pattern) };
 }
 
 /** `to` with `{N}` replaced by the N-th group; undefined without a match. References to no group stay. */
@@ -88,18 +94,28 @@ export function groupsIn(to: string): readonly number[] {
 
 const GROUP = /\{(0|[1-9]\d*)\}/g;
 
-// What stands before the first dot of a suffix may be the end of a longer label.
-function namesEndingIn(suffix: string): Touches | undefined {
-  const zone = nameOf(suffix.slice(suffix.indexOf(".") + 1));
-  if (zone === ROOT) return undefined;
-  return zone === undefined ? {} : { below: [zone] };
-}
-
-function namesFoundBy(pattern: string): Touches | undefined {
-  const end = certainEnd(pattern);
-  if (end === undefined) return undefined;
+function namesFoundBy(pattern: GoRegexp): Touches {
+  const isFound = (text: string): boolean => pattern.test(text);
+  const end = certainEnd(pattern.source);
+  if (end === undefined) return anyThat(isFound, ROOT);
   if (!end.text.endsWith(".")) return {}; // no name ends otherwise
-  if (!end.whole) return namesEndingIn(end.text);
+  if (!end.whole) return namesEndingIn(end.text, isFound);
   const name = nameOf(end.text);
   return name === undefined ? {} : { names: [name] };
+}
+
+// What stands before the first dot of a suffix may be the end of a longer label, so all below its parent are looked at.
+function namesEndingIn(suffix: string, isFound: (text: string) => boolean = (text) => text.endsWith(suffix)): Touches {
+  const dot = suffix.indexOf(".");
+  const zone = nameOf(suffix.slice(dot + 1));
+  if (zone === undefined) return {};
+  return dot === 0 && zone !== ROOT ? { below: [zone] } : anyThat(isFound, zone);
+}
+
+// Names in the zone: those that exist are looked at one by one; one that does not could be any.
+function anyThat(isFound: (text: string) => boolean, zone: Name): Touches {
+  return {
+    matches: (name) => isFound(textOf(name)),
+    missingBelow: (encloser) => isWithin(encloser, zone) || isWithin(zone, encloser),
+  };
 }

@@ -72,9 +72,13 @@ function touchesOf(rules: readonly Rule[]): true | Touches | undefined {
     if (touches === undefined) return undefined;
     all.push(touches);
   }
+  const matches = all.flatMap((touches) => touches.matches ?? []);
+  const missing = all.flatMap(({ missingBelow }) => missingBelow ?? []);
   return {
     names: all.flatMap(({ names = [] }) => names),
     below: all.flatMap(({ below = [] }) => below),
     types: all.flatMap(({ types = [] }) => types),
+    ...(matches.length > 0 && { matches: (name) => matches.some((isFound) => isFound(name)) }),
+    ...(missing.length > 0 && { missingBelow: (encloser) => missing.some((isOpen) => isOpen(encloser)) }),
   };
 }
