@@ -1,6 +1,7 @@
 // acl — lets some clients ask, and refuses, empties or drops the queries of others. It stands in front of whatever answers
 // and remembers; what it concerns is never answered by the table.
 
+import { andThen } from "../../chain.ts";
 import { DROP, EdeCodes, emptyReply, Rcodes, type Query, type Records } from "../../dns/message.ts";
 import { formatName, isWithin, type Name } from "../../dns/name.ts";
 import { createNetworks, type Networks } from "../../dns/networks.ts";
@@ -17,6 +18,8 @@ const plugin: Plugin<readonly AclOptions[]> = definePlugin({
   setup(options, host) {
     const lists = options.map(({ zones, rules }) => ({ zones: zones.length === 0 ? host.zones : zones, rules: rules.map(compile) }));
     const counters = createCounters(host.metrics);
+    const isPerClient = ({ qname, qtype }: Query): boolean =>
+      lists.some(({ zones, rules }) => rules.some((rule) => rule.concerns(qtype)) && longestZone(zones, qname) !== undefined);
     return {
       transparent: touches(lists),
       handle(query, next) {
@@ -29,7 +32,7 @@ const plugin: Plugin<readonly AclOptions[]> = definePlugin({
           return answers[action];
         }
         counters.allow.add({ ...host.labels() });
-        return next(query);
+        return isPerClient(query) ? andThen(next(query), forThisClient) : next(query);
       },
     };
   },
@@ -40,13 +43,24 @@ interface CompiledRule {
   readonly action: Action;
   readonly types: ReadonlySet<RRType> | undefined;
   matches(query: Query): boolean;
+  /** Whether it tells clients apart for a type. */
+  concerns(qtype: RRType): boolean;
 }
 
 function compile({ action, types, sources }: Rule): CompiledRule {
   const networks: Networks | undefined = sources && createNetworks(sources);
-  const matches = ({ qtype, client }: Query): boolean =>
-    (types === undefined || types.has(qtype)) && (networks === undefined || networks.has(client.address));
-  return { action, types, matches };
+  const isOfType = (qtype: RRType): boolean => types === undefined || types.has(qtype);
+  return {
+    action,
+    types,
+    matches: ({ qtype, client }) => isOfType(qtype) && (networks === undefined || networks.has(client.address)),
+    concerns: (qtype) => networks !== undefined && isOfType(qtype),
+  };
+}
+
+// Others may not have it: `autopath`, in front of this, would tell it to them under the name that it was asked for.
+function forThisClient(answer: Answer): Answer {
+  return answer === DROP ? answer : { ...answer, perClient: true };
 }
 
 function longestZone(zones: readonly Name[], qname: Name): Name | undefined {

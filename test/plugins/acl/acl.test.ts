@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { DROP, emptyReply, Rcodes, type Reply } from "../../../src/dns/message.ts";
 import { formatName } from "../../../src/dns/name.ts";
 import { typeName, typeOf } from "../../../src/dns/text.ts";
+import { namespace } from "../../../src/testing.ts";
 import { startServer, type RunningServer } from "../../../src/index.ts";
 import acl from "../../../src/plugins/acl/acl.ts";
 import type { Touches } from "../../../src/plugin.ts";
@@ -18,8 +19,8 @@ async function decide(host: FakeHost, lines: string, question: string, address: 
   const asked = query(name, { type: typeOf(type) ?? 0, edns: {}, client: { address, family: address.includes(":") ? 6 : 4 } });
   const answer = await instance.handle?.(asked, () => passed);
   if (answer === DROP) return "drop";
-  if (answer === passed) return "pass";
-  const { rcode, ede, perClient } = answer as Reply;
+  const { rcode, by, ede, perClient } = answer as Reply;
+  if (by === passed.by) return perClient === true ? "pass, for this client" : "pass";
   expect(perClient, "remembered for nobody else").to.equal(true);
   return rcode === Rcodes.REFUSED && ede?.code === 15 ? "block" : rcode === Rcodes.NOERROR && ede?.code === 17 ? "filter" : "?";
 }
@@ -50,7 +51,12 @@ describe("plugins/acl", () => {
     readonly ask?: string;
     readonly gives: string;
   }[] = [
-    { rule: "without a rule that fits, allowed", lines: "acl {\n block net 192.0.2.0/24\n}", from: "198.51.100.1", gives: "pass" },
+    {
+      rule: "without a rule that fits, allowed",
+      lines: "acl {\n block net 192.0.2.0/24\n}",
+      from: "198.51.100.1",
+      gives: "pass, for this client",
+    },
     { rule: "block by network", lines: "acl {\n block net 192.0.2.0/24\n}", from: "192.0.2.9", gives: "block" },
     { rule: "filter by type and network", lines: "acl {\n filter type A net 192.0.2.0/24\n}", from: "192.0.2.9", gives: "filter" },
     {
@@ -61,17 +67,18 @@ describe("plugins/acl", () => {
       gives: "pass",
     },
     { rule: "drop by address", lines: "acl {\n drop net 192.0.2.9\n}", from: "192.0.2.9", gives: "drop" },
-    { rule: "an address is no network", lines: "acl {\n drop net 192.0.2.9\n}", from: "192.0.2.8", gives: "pass" },
+    { rule: "an address is no network", lines: "acl {\n drop net 192.0.2.9\n}", from: "192.0.2.8", gives: "pass, for this client" },
     { rule: "IPv6", lines: "acl {\n block net 2001:db8::/32\n}", from: "2001:db8:1::1", gives: "block" },
     { rule: "IPv6 with an interface's name", lines: "acl {\n block net fe80::/10\n}", from: "fe80::1%eth0", gives: "block" },
     {
       rule: "the first that fits decides",
       lines: "acl {\n allow net 192.0.2.9\n block net 192.0.2.0/24\n}",
       from: "192.0.2.9",
-      gives: "pass",
+      gives: "pass, for this client",
     },
     { rule: "… in the file's order", lines: "acl {\n block net 192.0.2.0/24\n allow net 192.0.2.9\n}", from: "192.0.2.9", gives: "block" },
     { rule: "no conditions are all", lines: "acl {\n allow net 192.0.2.0/24\n block\n}", from: "2001:db8::1", gives: "block" },
+    { rule: "the same for all clients", lines: "acl {\n allow type A\n block\n}", from: "192.0.2.9", gives: "pass" },
     { rule: "* is all", lines: "acl {\n block type * net *\n}", from: "198.51.100.1", gives: "block" },
     { rule: "* among others is all", lines: "acl {\n block type A net 192.0.2.1 *\n}", from: "198.51.100.1", gives: "block" },
     { rule: "several of each", lines: "acl {\n block net 192.0.2.1 192.0.2.9 type AAAA A\n}", from: "192.0.2.9", gives: "block" },
@@ -95,7 +102,7 @@ describe("plugins/acl", () => {
       rule: "allowed in the first, the second is not asked",
       lines: "acl {\n allow net 192.0.2.9\n}\nacl {\n block\n}",
       from: "192.0.2.9",
-      gives: "pass",
+      gives: "pass, for this client",
     },
   ];
   for (const { rule, lines, from, ask = "a.example. A", gives } of rows) {
@@ -186,5 +193,25 @@ describe("plugins/acl", () => {
       await gives("127.0.0.2", "www.free.example.org.", "A", `${Rcodes.NOERROR} 1`);
     }
     expect(upstream.asked.length, "all else was remembered").to.equal(4);
+  });
+
+  it("over the socket: autopath tells a client that is blocked nothing that it has found for another (coredns#8290)", async () => {
+    await using upstream = await startUpstream({ records: "google.com. 300 IN A 192.0.2.1\n. 300 IN SOA a. b. 1 2 3 4 5" });
+    const corefile = `. {
+      autopath @kubernetes
+      acl google.com {
+        block net 127.0.0.2
+      }
+      cache
+      kubernetes cluster.local
+      forward . ${upstream.to}
+    }`;
+    await using dns = await startServer({ corefile });
+    dns.registry.apply({ verb: "upsert", object: namespace("default") });
+    const name = "google.com.default.svc.cluster.local.";
+    for (const _ of ["first", "again"]) {
+      expect(await ask(dns, "127.0.0.1", name)).to.equal(`${Rcodes.NOERROR} 2`);
+      expect(await ask(dns, "127.0.0.2", name)).to.equal(`${Rcodes.NXDOMAIN} 0`);
+    }
   });
 });
