@@ -114,7 +114,9 @@ class Connection {
   readonly openedAtMs: number;
   usedAtMs: number;
   #answered = 0;
+  #isSilent = false;
   #closed = false;
+  #local = ":0";
   #ready = false;
   #over = false;
   #error: NodeJS.ErrnoException | undefined;
@@ -125,6 +127,7 @@ class Connection {
     this.#socket = socket;
     this.openedAtMs = this.usedAtMs = nowMs;
     socket.unref();
+    socket.on("connect", () => void (this.#local = hostPort(socket.localAddress ?? "", socket.localPort ?? 0)));
     socket.on(pool.protocol === "tcp" ? "connect" : "secureConnect", () => void (this.#ready = true));
     socket.on("data", (chunk: Buffer) => this.#take(chunk));
     socket.on("error", (error: NodeJS.ErrnoException) => void (this.#error = error));
@@ -151,21 +154,24 @@ class Connection {
   }
 
   settle(exchange: StreamExchange): void {
-    if (this.#waiting.delete(uint16(exchange.packet, 0)) && this.#waiting.size === 0) this.#pool.release(this);
+    if (!this.#waiting.delete(uint16(exchange.packet, 0)) || this.#waiting.size > 0) return;
+    if (this.#isSilent) this.close();
+    else this.#pool.release(this);
   }
 
-  /** No answer to it came in time. A connection that has been silent since is dead: those that come must not wait on it, too. */
+  /** No answer to it came in time. A connection that has been silent since may be dead: no new question must wait on it. */
   giveUp(exchange: StreamExchange): void {
-    this.#waiting.delete(uint16(exchange.packet, 0));
-    if (this.#answered === exchange.answersBefore) this.close();
-    else if (this.#waiting.size === 0) this.#pool.release(this);
+    if (this.#answered === exchange.answersBefore) {
+      this.#isSilent = true;
+      this.#pool.forget(this);
+    }
+    this.settle(exchange);
   }
 
   describe(): string {
     const { address, port } = this.#pool.options;
     const to = hostPort(address, port);
-    const { localAddress = "", localPort = 0 } = this.#socket;
-    return this.#ready ? `read tcp ${hostPort(localAddress, localPort)}->${to}` : `dial tcp ${to}`;
+    return this.#ready ? `read tcp ${this.#local}->${to}` : `dial tcp ${to}`;
   }
 
   close(): void {
