@@ -13,7 +13,7 @@ import type { Zone } from "./dns/zone.ts";
 import { formatAddress } from "./listeners/bind.ts";
 import type { ListenAddress, ServedAddress } from "./listeners/listener.ts";
 import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Metric, Metrics } from "./metrics.ts";
 import type { Configuration, Host, Instance, Plugin } from "./plugin.ts";
 import type { Lease } from "./sources.ts";
 import { checkTransports } from "./transports.ts";
@@ -110,6 +110,11 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
     let traffic = false;
     let listenAt: Position | undefined;
     let localZones: readonly Zone[] | undefined;
+    let registered: Metric[] | undefined = []; // asked for its samples only when the block, which they are labelled with, is ready
+    const register = (metric: Metric): void => {
+      if (registered === undefined) options.metrics.register(metric);
+      else registered.push(metric);
+    };
     for (const { name, options: pluginOptions, at } of plan.directives) {
       const plugin = options.plugins.get(name);
       if (plugin === undefined) continue; // readBlocks() has said so
@@ -117,7 +122,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
         zones: plan.keys.map((key) => key.zone),
         schemes: new Set(plan.keys.map((key) => key.scheme)),
         log: options.log.plugin(name),
-        metrics: options.metrics,
+        metrics: { ...options.metrics, register },
         file: options.file,
         folder: instances.find(({ instance }) => instance.folder !== undefined)?.instance.folder ?? dirname(options.file),
         embedded: options.embedded,
@@ -150,6 +155,8 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
     const view = instances.find(({ instance }) => instance.view !== undefined)?.instance.view ?? "";
     const labels = { server: serverLabel(listen[0]), view };
     const ready: ReadyBlock = { plan, instances, chain: composeChain(instances), listen, listenAt: listenAt ?? plan, labels, traffic };
+    for (const metric of registered.splice(0)) options.metrics.register(metric);
+    registered = undefined;
     return ready;
   }
 }

@@ -59,6 +59,11 @@ describe("start", () => {
     expect(message).to.match(/^Corefile:4:\d+: .*etcd/m);
   });
 
+  it("says what a plugin has found wrong, also where those before it have metrics by block", async () => {
+    const corefile = ". {\n  cache\n  forward . /nonexistent/resolv.conf\n}\n";
+    expect(await messageOf(startServer({ corefile }))).to.match(/^Corefile:3:\d+: forward: .*nonexistent/);
+  });
+
   it("refuses a zone that is served twice", async () => {
     const corefile = ".:1053 {\n  whoami\n}\n.:1053 {\n  whoami\n}\n";
     expect(await messageOf(startServer({ corefile }))).to.match(/Corefile:4:1: cannot serve dns:\/\/\.:1053 - it is already defined/);
