@@ -85,6 +85,24 @@ const COREFILES = {
     }
     whoami
   }`,
+  "rules by patterns, answers without what was not asked for": `. {
+    nsid
+    any
+    chaos
+    rewrite continue ttl regex ^w.*\\.shop 9
+    rewrite continue rcode substring svc.svc NXDOMAIN NOERROR
+    rewrite name prefix api web answer auto
+    rewrite name regex ([^.]*)\\.web\\.(default|shop)\\.svc\\.cluster\\.local\\.$ {1}.db.{2}.svc.cluster.local answer auto
+    rewrite edns0 subnet set 24 56
+    header {
+      query set rd
+    }
+    minimal
+    kubernetes cluster.local in-addr.arpa {
+      pods insecure
+      reasons fixed
+    }
+  }`,
   "search lists walked, Services as seen from outside": `. {
     autopath @kubernetes
     template IN A AAAA example.com {
