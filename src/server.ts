@@ -14,6 +14,7 @@ import { formatAddress, within } from "./listeners/bind.ts";
 import type { ServedAddress } from "./listeners/listener.ts";
 import { createListening, type ListenSwitch } from "./listening.ts";
 import type { Log, LogOutput } from "./log.ts";
+import { hintsFor } from "./hints.ts";
 import { createMetrics } from "./metrics.ts";
 import type { Plugin } from "./plugin.ts";
 import { plugins } from "./plugins/index.ts";
@@ -313,7 +314,7 @@ export async function checkConfiguration(options: Omit<ServerOptions, "strict">)
     const setup = await setUp({ ...options, plugins: withOwn(options.plugins), metrics, sources: lease, ...notRunning() });
     await lease.load();
     for (const instance of instancesOf(setup.blocks)) await instance.stop?.();
-    return [...setup.findings, ...found];
+    return [...setup.findings, ...found, ...hintsFor(setup.blocks)];
   } catch (error) {
     if (error instanceof FindingsError) return error.findings;
     throw error;

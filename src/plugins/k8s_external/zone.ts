@@ -33,8 +33,8 @@ interface Content {
   node(name: Name): Node | undefined;
   names(externals: Externals): Iterable<Name>;
   touched(touched: TouchedExternals): Iterable<Name>;
-  /** The name server's. */
-  readonly nameServer: Name;
+  /** The zone that the name server stands in. */
+  readonly home: Name;
 }
 
 const NAME_SERVER = "ns1";
@@ -45,7 +45,7 @@ export function externalZone(options: ExternalZoneOptions): Zone {
   const { apex, apexLabel, ttl } = options;
   const nameServer = nameBelow(apex, NAME_SERVER, apexLabel) ?? apex;
   return zoneOf(options, {
-    nameServer,
+    home: apex,
     node(name) {
       const [namespace, service, ...more] = (labelsBelow(name, apex) ?? []).toReversed();
       if (namespace === undefined) return undefined;
@@ -166,9 +166,9 @@ type IsAsked = (port: PortLike) => boolean;
 
 /** PTR records of external addresses, which name Services in `forward`. */
 export function externalReverseZone(options: ExternalZoneOptions & { readonly forward: Name }): Zone {
-  const { apex, ttl, forward, externals, apexLabel } = options;
+  const { apex, ttl, forward, externals } = options;
   return zoneOf(options, {
-    nameServer: nameBelow(forward, NAME_SERVER, apexLabel) ?? forward,
+    home: forward,
     node(name) {
       const address = addressOfReverseName(name);
       if (address === undefined) return externals()?.isAbove(name) === true ? { rrsets: [] } : undefined;
@@ -192,6 +192,7 @@ export function externalReverseZone(options: ExternalZoneOptions & { readonly fo
 function zoneOf(options: ExternalZoneOptions, content: Content): Zone {
   const { apex, complete, ttl, apexLabel, cluster, externals } = options;
   const served = (): ClusterView["served"] | undefined => cluster()?.served;
+  const below = (label: string): Name => nameBelow(content.home, label, apexLabel) ?? content.home;
   return {
     apex,
     complete,
@@ -226,19 +227,19 @@ function zoneOf(options: ExternalZoneOptions, content: Content): Zone {
   };
 
   function soa(): RecordSet {
-    const rname = nameBelow(apex, HOSTMASTER, apexLabel) ?? apex;
+    const [mname, rname] = [below(NAME_SERVER), below(HOSTMASTER)];
     const serial = Math.floor((served()?.changedAtMs ?? 0) / 1000);
     return {
       owner: apex,
       type: RRTypes.SOA,
       ttl,
-      rdata: [soaRdata({ mname: content.nameServer, rname, serial, refresh: 7200, retry: 1800, expire: 86_400, minimum: ttl })],
+      rdata: [soaRdata({ mname, rname, serial, refresh: 7200, retry: 1800, expire: 86_400, minimum: ttl })],
     };
   }
 
   function apexNode(): Node {
     // With the addresses of the name server, that is; as those, only the chain knows them.
-    return { rrsets: [soa(), { owner: apex, type: RRTypes.NS, ttl, rdata: [nameRdata(content.nameServer)] }], askChain: true };
+    return { rrsets: [soa(), { owner: apex, type: RRTypes.NS, ttl, rdata: [nameRdata(below(NAME_SERVER))] }], askChain: true };
   }
 }
 
