@@ -84,9 +84,11 @@ export async function watchForLoops(options: WatchOptions): Promise<void> {
       earlyPauseMs *= 2;
     } else if (!wasSeen) return;
     else {
-      for (let waitedMs = 0; waitedMs < pauseMs && !signal.aborted && !hasFailed(); waitedMs += LEAST_PAUSE_MS) {
+      let waitedMs = 0;
+      do {
         await clock.delay(LEAST_PAUSE_MS, signal);
-      }
+        waitedMs += LEAST_PAUSE_MS;
+      } while (waitedMs < pauseMs && !signal.aborted && !hasFailed());
       pauseMs = Math.min(2 * pauseMs, MOST_PAUSE_MS);
     }
   }

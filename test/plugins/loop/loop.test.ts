@@ -160,6 +160,16 @@ describe("plugins/loop", () => {
     await self.stop();
   });
 
+  it("probes once a minute at most where queries fail all the time", async () => {
+    const self = world(() => () => ({ ...nxdomain, rcode: Rcodes.SERVFAIL }), { hasFailed: () => true });
+    await self.clock.advance(30_000);
+    const early = self.probed.length;
+    expect(early).to.be.at.most(6);
+    await self.clock.advance(3_600_000);
+    expect(self.probed.length - early).to.be.within(55, 60);
+    await self.stop();
+  });
+
   it("learns nothing of a SERVFAIL: the upstream may not have started yet", async () => {
     const self = world(() => () => ({ ...nxdomain, rcode: Rcodes.SERVFAIL }));
     await self.clock.advance(10_000);
