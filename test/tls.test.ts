@@ -49,6 +49,18 @@ describe("tls://", function () {
     connection.close();
   });
 
+  it("who pads queries gets padded answers over TLS, and not over UDP (C48)", async () => {
+    await using dns = await start(`.:0 tls://.:0 ${BLOCK}`);
+    const connection = await tlsConnection(overTls(dns), trust);
+    const edns = { options: [{ code: 12, data: Buffer.alloc(64) }] };
+    for (const name of [WEB, `no-${WEB}`, "1-2-3-4.default.pod.cluster.local.", "example.org."]) {
+      connection.send(query({ name, edns }));
+      expect(await connection.receive()).to.have.length(468);
+      expect((await udpAsk(dns.address, query({ name, edns })))?.length).to.be.lessThan(200);
+    }
+    connection.close();
+  });
+
   it("plugins are told of it as tls, metrics count it as tcp of its own server", async () => {
     await using dns = await start('tls://.:0 {\n tls tls.crt tls.key\n prometheus 127.0.0.1:0\n whoami\n log . "{proto}"\n}\n');
     const connection = await tlsConnection(overTls(dns), trust);

@@ -3,6 +3,7 @@
 
 import { HEADER_BYTES, MAX_MESSAGE_BYTES, Rcodes, uint16 } from "../dns/message.ts";
 import { RRTypes } from "../dns/records.ts";
+import { behindName, QUESTION_FIXED_BYTES, RECORD_FIXED_BYTES } from "./padding.ts";
 
 export const DNS_MESSAGE = "application/dns-message";
 const PATH = "/dns-query";
@@ -84,19 +85,8 @@ export function freshSeconds(answer: Uint8Array): number {
   return Number.isFinite(least) ? least : 0;
 }
 
-const QUESTION_FIXED_BYTES = 4; // QTYPE, QCLASS
-const RECORD_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
 /** MINIMUM is the last field of a SOA record (RFC 1035 §3.3.13). */
 const MINIMUM_BYTES = 4;
-
-function behindName(bytes: Uint8Array, start: number): number {
-  let at = start;
-  for (let size = bytes[at] ?? 0; size > 0; size = bytes[at] ?? 0) {
-    if (size >= 0xc0) return at + 2;
-    at += size + 1;
-  }
-  return at + 1;
-}
 
 function uint32(bytes: Uint8Array, at: number): number {
   return uint16(bytes, at) * 0x1_00_00 + uint16(bytes, at + 2);

@@ -11,6 +11,7 @@ import { DEFAULT_TCP_LIMITS, withTimes, type TcpLimits } from "./connection.ts";
 import { createHandshakes } from "./handshakes.ts";
 import { HttpsConnection, MAX_HEADER_BYTES, type HttpsService } from "./https-connection.ts";
 import type { Listener, ServedBy } from "./listener.ts";
+import { padded } from "./padding.ts";
 import { TCP_CLOSED } from "./tcp.ts";
 import type { TlsOptions } from "./tls.ts";
 
@@ -39,7 +40,7 @@ export function httpsListener(options: HttpsOptions): HttpsListener {
   let server = options.server ?? "";
   const service: HttpsService = {
     io: Object.assign(new Exchange(MAX_MESSAGE_BYTES), { transport: "https" }),
-    responder,
+    responder: padded(responder),
     limits: limitsOf(own, options),
     isWindingDown: false,
     received: 0,
@@ -90,7 +91,7 @@ export function httpsListener(options: HttpsOptions): HttpsListener {
     },
     serve(served) {
       handshakes.source = served.tls ?? handshakes.source;
-      service.responder = served.responder;
+      service.responder = padded(served.responder);
       service.limits = limitsOf(own, served);
       server = served.server ?? server;
       return Promise.resolve();

@@ -10,6 +10,7 @@ import type { Socket } from "node:net";
 import { HEADER_BYTES, MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import type { Exchange } from "../dns/question.ts";
 import type { Responder } from "../respond.ts";
+import { framedMessages, isSeveralMessages } from "../transfer-messages.ts";
 import { plainAddress } from "./bind.ts";
 import type { CloseReason, Connection, TcpLimits } from "./connection.ts";
 import type { ListenAddress } from "./listener.ts";
@@ -237,11 +238,8 @@ export class TcpConnection implements Connection {
     this.#inFlight--;
     if (this.#isClosing) return;
     if (bytes !== undefined) {
-      const framed = Buffer.allocUnsafe(LENGTH_BYTES + bytes.length);
-      framed.writeUInt16BE(bytes.length, 0);
-      framed.set(bytes, LENGTH_BYTES);
       this.#gather();
-      this.#write(framed);
+      this.#write(isSeveralMessages(bytes) ? framedMessages(bytes) : framed(bytes));
     }
     this.idleSinceMs = this.#service.now();
     this.#proceed();
@@ -300,4 +298,11 @@ export class TcpConnection implements Connection {
     this.#messageSinceMs = this.#service.now(); // we kept the client waiting, not it us
     this.#socket.resume();
   }
+}
+
+function framed(message: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(LENGTH_BYTES + message.length);
+  bytes.writeUInt16BE(message.length, 0);
+  bytes.set(message, LENGTH_BYTES);
+  return bytes;
 }

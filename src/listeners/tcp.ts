@@ -9,6 +9,7 @@ import { createAccepting, SYSTEM_CLOCK, type Accepting, type SweepClock } from "
 import type { ConnectionTimes } from "../plugin.ts";
 import type { Listener, ListenerOptions } from "./listener.ts";
 import { DEFAULT_TCP_LIMITS, withTimes, type TcpLimits } from "./connection.ts";
+import { padded } from "./padding.ts";
 import { TcpConnection, type TcpService } from "./tcp-connection.ts";
 
 export interface TcpOptions extends Omit<ListenerOptions, "responder" | "metrics"> {
@@ -73,9 +74,10 @@ export function createTcpService(
   // Room for answers that are ready together, so that they leave in one write.
   const io = new Exchange(OUTPUT_BYTES);
   io.transport = transport;
+  const ready = (given: TcpService["responder"]): TcpService["responder"] => (transport === "tls" ? padded(given) : given);
   const service: TcpService = {
     io,
-    responder,
+    responder: ready(responder),
     limits: withTimes(own, times),
     isWindingDown: false,
     received: 0,
@@ -87,7 +89,7 @@ export function createTcpService(
   return {
     service,
     serve(served) {
-      service.responder = served.responder;
+      service.responder = ready(served.responder);
       service.limits = withTimes(own, served.times);
       return Promise.resolve();
     },
