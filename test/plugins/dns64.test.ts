@@ -6,6 +6,8 @@ import { parseRecordSets, typeName, typeOf } from "../../src/dns/text.ts";
 import { startServer } from "../../src/index.ts";
 import dns64 from "../../src/plugins/dns64/dns64.ts";
 import type { Answer, Next } from "../../src/plugin.ts";
+import { ask } from "../../src/testing.ts";
+import { startUpstream } from "../helpers/upstream.ts";
 import { fakeHost, query, readDirective, replyWith, setUp, type Asked, type FakeHost } from "../helpers/fake-host.ts";
 import { formatReply } from "./kubernetes/fixture.ts";
 
@@ -26,7 +28,7 @@ function chain(replies: Readonly<Record<string, Answer>>): Next & { readonly ask
   return Object.assign(next, { asked });
 }
 
-async function ask(host: FakeHost, lines: string, question: Query, next: Next): Promise<Answer> {
+async function handle(host: FakeHost, lines: string, question: Query, next: Next): Promise<Answer> {
   const instance = await setUp(dns64, lines, host);
   return (await instance.handle?.(question, next)) ?? DROP;
 }
@@ -48,14 +50,14 @@ describe("plugins/dns64", () => {
   ];
   for (const [given, address] of prefixes) {
     it(`192.0.2.33 behind${given.replaceAll("\n", "") || " the well-known prefix"} is ${address}`, async () => {
-      const reply = (await ask(fakeHost("dns64"), `dns64${given}`, www(), chain({ A: a }))) as Records;
+      const reply = (await handle(fakeHost("dns64"), `dns64${given}`, www(), chain({ A: a }))) as Records;
       expect(formatReply(reply)).to.deep.equal([`www.example.org. 300 IN AAAA ${address}`]);
     });
   }
 
   it("keeps CNAMEs, and the sections beside the answer", async () => {
     const next = chain({ A: replyWith("www.example.org. 60 IN CNAME web.example.org.\nweb.example.org. 300 IN A 192.0.2.33") });
-    expect(formatReply((await ask(fakeHost("dns64"), "dns64", www(), next)) as Records)).to.deep.equal([
+    expect(formatReply((await handle(fakeHost("dns64"), "dns64", www(), next)) as Records)).to.deep.equal([
       "www.example.org. 60 IN CNAME web.example.org.",
       "web.example.org. 300 IN AAAA 64:ff9b::c000:221",
     ]);
@@ -64,7 +66,7 @@ describe("plugins/dns64", () => {
   it("the TTL is at most that of the SOA in the empty answer, else 600 s (RFC 6147 §5.1.7)", async () => {
     const long = replyWith("www.example.org. 3600 IN A 192.0.2.33");
     const ttl = async (aaaa: Answer): Promise<number | undefined> =>
-      ((await ask(fakeHost("dns64"), "dns64", www(), chain({ AAAA: aaaa, A: long }))) as Records).answer[0]?.ttl;
+      ((await handle(fakeHost("dns64"), "dns64", www(), chain({ AAAA: aaaa, A: long }))) as Records).answer[0]?.ttl;
     expect(await ttl(nodata(120))).to.equal(120);
     expect(await ttl(emptyReply(Rcodes.NOERROR, "test"))).to.equal(600);
   });
@@ -110,7 +112,7 @@ describe("plugins/dns64", () => {
     it(`${rule}: ${gives}`, async () => {
       const host = fakeHost("dns64");
       const next = chain({ ...(first !== undefined && { AAAA: first }), A: second });
-      const answer = await ask(host, lines, www(asks), async (asked) => next(asked));
+      const answer = await handle(host, lines, www(asks), async (asked) => next(asked));
       if (gives === "made") expect(formatReply(answer as Records).join()).to.match(/IN AAAA 64:ff9b::c000:221$/);
       else if (first !== undefined) expect(answer).to.equal(first);
       expect(next.asked.join(" ")).to.equal(types);
@@ -127,7 +129,7 @@ describe("plugins/dns64", () => {
     const owner = signed.answer[0]?.owner ?? query("a.").qname;
     const signatures = { owner, type: RRTypes.RRSIG, ttl: 300, rdata: [rrsig(RRTypes.A), rrsig(RRTypes.CNAME)] };
     const next = chain({ A: { ...signed, authenticated: true, answer: [...signed.answer, signatures] } });
-    const reply = (await ask(fakeHost("dns64"), "dns64", www({ ...IPV6, edns: { dnssecOk: true } }), next)) as Records;
+    const reply = (await handle(fakeHost("dns64"), "dns64", www({ ...IPV6, edns: { dnssecOk: true } }), next)) as Records;
     expect(reply.authenticated).to.equal(false);
     expect(reply.answer.map(({ type, rdata }) => [typeName(type), rdata.length])).to.deep.equal([
       ["AAAA", 1],
@@ -150,5 +152,23 @@ describe("plugins/dns64", () => {
     expect((await dns.query("www.example.org", "AAAA")).addresses).to.deep.equal(["64:ff9b::c000:221"]);
     expect((await dns.query("six.example.org", "AAAA")).addresses).to.deep.equal(["2001:db8::1"]);
     expect((await dns.query("www.example.org", "A")).addresses).to.deep.equal(["192.0.2.33"]);
+  });
+
+  it("over the socket, of what an upstream says, remembered or not", async () => {
+    await using upstream = await startUpstream({
+      records: "www.example.org. 300 IN A 192.0.2.33\nexample.org. 60 IN SOA a. b. 1 2 3 4 60",
+    });
+    await using dns = await startServer({ corefile: `. {\n dns64 2001:db8::/96 {\n allow_ipv4\n }\n cache\n forward . ${upstream.to}\n}` });
+    for (const _ of ["asked", "remembered"]) {
+      const { rcode, answer } = await ask(dns.address, "www.example.org", "AAAA");
+      expect(rcode).to.equal("NOERROR");
+      expect(answer.map((record) => record.replace(/ \d+ IN/, ""))).to.deep.equal(["www.example.org. AAAA 2001:db8::c000:221"]);
+      expect((await ask(dns.address, "nosuch.example.org", "AAAA")).rcode).to.equal("NXDOMAIN");
+    }
+    expect(upstream.asked.map(({ name, type }) => `${name} ${type}`)).to.deep.equal([
+      "www.example.org. AAAA",
+      "www.example.org. A",
+      "nosuch.example.org. AAAA",
+    ]);
   });
 });
