@@ -39,15 +39,20 @@ describe("tls://", function () {
   const start = (corefile: string): Promise<RunningServer> => startServer({ corefile, file: join(folder.path, "Corefile") });
   const overTls = (dns: RunningServer): Target => dns.addresses.find(({ scheme }) => scheme === "tls") ?? expect.fail("no tls://");
 
-  it("answers what plain DNS answers, from the same zone", async () => {
-    await using dns = await start(`.:0 tls://.:0 ${BLOCK}`);
-    expect(dns.addresses.map(({ scheme }) => scheme)).to.deep.equal(["dns", "tls"]);
-    const connection = await tlsConnection(overTls(dns), trust);
-    const asked = [query({ name: WEB, id: 1 }), query({ name: `no-${WEB}`, id: 2 }), query({ name: "example.org.", id: 3 })];
-    connection.send(...asked);
-    for (const packet of asked) expect(await connection.receive()).to.deep.equal(await udpAsk(dns.address, packet));
-    connection.close();
-  });
+  for (const listeners of ["portable", "auto"] as const) {
+    it(`answers what plain DNS answers, from the same zone (listeners: ${listeners})`, async () => {
+      await using dns = await startServer({ corefile: `.:0 tls://.:0 ${BLOCK}`, file: join(folder.path, "Corefile"), listeners });
+      expect(dns.addresses.map(({ scheme }) => scheme)).to.deep.equal(["dns", "tls"]);
+      const connection = await tlsConnection(overTls(dns), trust);
+      const asked = [query({ name: WEB, id: 1 }), query({ name: `no-${WEB}`, id: 2 }), query({ name: "example.org.", id: 3 })];
+      connection.send(...asked);
+      for (const packet of asked) expect(await connection.receive()).to.deep.equal(await udpAsk(dns.address, packet));
+      await dns.reload();
+      connection.send(query({ name: WEB, id: 4 }));
+      expect(headerOf((await connection.receive()) as Buffer).counts[1]).to.equal(1);
+      connection.close();
+    });
+  }
 
   it("who pads queries gets padded answers over TLS, and not over UDP (C48)", async () => {
     await using dns = await start(`.:0 tls://.:0 ${BLOCK}`);
