@@ -2,6 +2,7 @@
 // the configuration is read. Remembers which plugin threw, for the one catch-all in respond.ts.
 
 import { emptyReply, Rcodes } from "./dns/message.ts";
+import { RRClasses, type RRClass } from "./dns/records.ts";
 import type { Instance, MaybePromise, Next } from "./plugin.ts";
 
 /** A set-up plugin with its name. */
@@ -14,6 +15,11 @@ export interface Chain {
   readonly ask: Next;
   /** The plugin whose handler threw `error`; "" if none did. */
   blame(error: unknown): string;
+}
+
+// Class IN is everybody's; another is only theirs who say so, and nobody mistakes it for IN.
+function takesClass({ takesClasses, guardsClasses }: Instance, qclass: RRClass): boolean {
+  return guardsClasses === true || takesClasses?.includes(qclass) === true;
 }
 
 /** @param instances in execution order. */
@@ -37,6 +43,7 @@ export function composeChain(instances: readonly NamedInstance[]): Chain {
       throw error;
     };
     ask = (query) => {
+      if (query.qclass !== RRClasses.IN && !takesClass(instance, query.qclass)) return next(query);
       try {
         const answer = handle.call(instance, query, next);
         return answer instanceof Promise ? answer.catch(tag) : answer;

@@ -63,8 +63,10 @@ export interface Instance {
   readonly view?: string;
   /** What it knows of a query under a label of its own, `kubernetes/namespace`; asked for through `metadata`, which the block may lack. */
   metadata?(query: Query, label: string): string | undefined;
-  /** Classes beyond IN whose questions the chain is to get. */
+  /** Classes beyond IN whose questions `handle` is to get; the server block gets them then. */
   readonly takesClasses?: readonly RRClass[];
+  /** Where others take a class, `handle` gets its questions too: it decides who may ask at all. */
+  readonly guardsClasses?: true;
   /** What the TTLs of our own zones' answers at a name are held within, in `handle` and in the table alike (`cache`). */
   ttlBounds?(name: Name): TtlBounds | undefined;
   /**

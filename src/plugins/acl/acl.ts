@@ -22,6 +22,7 @@ const plugin: Plugin<readonly AclOptions[]> = definePlugin({
       lists.some(({ zones, rules }) => rules.some((rule) => rule.concerns(qtype)) && longestZone(zones, qname) !== undefined);
     return {
       transparent: touches(lists),
+      guardsClasses: true,
       handle(query, next) {
         for (const { zones, rules } of lists) {
           const zone = longestZone(zones, query.qname);
