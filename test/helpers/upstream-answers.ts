@@ -11,7 +11,7 @@ import { uint16s } from "./dns-client.ts";
 
 /** One query as it came. */
 export interface Asked {
-  readonly transport: "udp" | "tcp" | "tls";
+  readonly transport: "udp" | "tcp" | "tls" | "https";
   /** As formatName() prints it, in lower case. */
   readonly name: string;
   /** "A", "TYPE65280" */
@@ -48,9 +48,11 @@ export interface Behaviour {
   readonly options?: Uint8Array;
   /** The last word: what is sent is what this makes of the answer. */
   readonly change?: (message: Buffer, asked: Asked) => Uint8Array;
-  /** TCP, TLS: the connection is reset, before anything else is done. */
+  /** TCP, TLS, HTTPS: the connection is reset, before anything else is done. */
   readonly reset?: true;
-  /** TCP, TLS: the connection is ended behind the answer. */
+  /** HTTPS: this status, and no answer. */
+  readonly httpStatus?: number;
+  /** TCP, TLS, HTTPS: the connection is ended behind the answer. */
   readonly end?: true;
 }
 

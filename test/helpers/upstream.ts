@@ -1,5 +1,5 @@
-// A scripted upstream on loopback for tests of whatever asks other DNS servers: it answers out of RR text over UDP, TCP
-// or TLS, misbehaves on demand, and keeps what it was asked. upstream-answers.ts makes the packets.
+// A scripted upstream on loopback for tests of whatever asks other DNS servers: it answers out of RR text over UDP, TCP,
+// TLS or HTTPS, misbehaves on demand, and keeps what it was asked. upstream-answers.ts makes the packets.
 
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
@@ -9,6 +9,7 @@ import type { TextRecord } from "../../src/dns/text.ts";
 import type { Certified } from "./certificates.ts";
 import { uint16s } from "./dns-client.ts";
 import { freePort } from "./free-port.ts";
+import { openHttps, type Serve } from "./upstream-https.ts";
 import { answerTo, readAsked, spoil, textRecords, type Asked, type Behaviour } from "./upstream-answers.ts";
 
 export type { Asked, Behaviour, Defect } from "./upstream-answers.ts";
@@ -27,6 +28,8 @@ export interface UpstreamOptions {
   readonly port?: number;
   /** DNS over TLS, on a port of its own. */
   readonly tls?: Certified;
+  /** DNS over HTTPS, on a port of its own. */
+  readonly https?: Certified;
 }
 
 export interface Upstream extends AsyncDisposable {
@@ -34,6 +37,8 @@ export interface Upstream extends AsyncDisposable {
   readonly port: number;
   /** 0 without `tls`. */
   readonly tlsPort: number;
+  /** 0 without `https`. */
+  readonly httpsPort: number;
   /** `127.0.0.1:5300`, as a Corefile has it. */
   readonly to: string;
   /** All queries so far. */
@@ -55,7 +60,7 @@ const PORT_TRIES = 20;
 
 /** @example await using upstream = await startUpstream({ records: "www.example.org. 300 IN A 192.0.2.1" }); */
 export async function startUpstream(options: UpstreamOptions = {}): Promise<Upstream> {
-  const { address = "127.0.0.1", listen = ["udp", "tcp"], tls } = options;
+  const { address = "127.0.0.1", listen = ["udp", "tcp"], tls, https } = options;
   const records = textRecords(options.records);
   const asked: Asked[] = [];
   const waiters = new Set<() => void>();
@@ -86,6 +91,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const [port, first] = await openSomewhere(options.port, open);
   let sockets = first;
   const secure = tls && (await openStream(createTlsServer({ ...tls, noDelay: true }), address, 0, "tls", records, serve, connections));
+  const web = https && (await openHttps(https, address, records, serve));
   const down = async (): Promise<void> => {
     await Promise.all(sockets.map((socket) => socket.close()));
     sockets = [];
@@ -94,6 +100,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
     address,
     port,
     tlsPort: secure?.port ?? 0,
+    httpsPort: web?.port ?? 0,
     to: address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`,
     asked,
     connections,
@@ -104,7 +111,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       if (sockets.length === 0) sockets = await open(port);
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all([down(), secure?.close()]);
+      await Promise.all([down(), secure?.close(), web?.close()]);
     },
   };
 }
@@ -150,12 +157,6 @@ interface Closable {
   readonly port: number;
   close(): Promise<void>;
 }
-
-type Serve = (
-  packet: Buffer,
-  transport: Asked["transport"],
-  port: number,
-) => { readonly query: Asked; readonly behaviour: Behaviour } | undefined;
 
 async function openUdp(address: string, port: number, records: readonly TextRecord[], serve: Serve): Promise<Closable> {
   const family = address.includes(":") ? "udp6" : "udp4";

@@ -10,7 +10,7 @@ export interface Asker {
   mismatched(exchange: Exchange, sameButCase: boolean): void;
 }
 
-export type Protocol = "udp" | "tcp" | "tcp-tls";
+export type Protocol = "udp" | "tcp" | "tcp-tls" | "https";
 
 export interface Exchange {
   readonly protocol: Protocol;

@@ -63,6 +63,7 @@ async function setup(options: ForwardOptions, host: Host, at: Position, clock: C
   const resolver = new Resolver(
     {
       tls: readTls(options.tls ?? {}, options.tls_servername, host, at),
+      dohMethod: options.doh_method ?? "POST",
       forceTcp: options.force_tcp === true,
       readTimeoutMs: options.read_timeout ?? DEFAULT_READ_TIMEOUT_MS,
       maxFails: options.max_fails ?? DEFAULT_MAX_FAILS,

@@ -90,8 +90,8 @@ class Series implements UpstreamMetrics {
   /** By rcode: a bucket each, one above the last, the sum. */
   readonly #cells = new Map<number, Float64Array>();
   probeFailures = 0;
-  readonly hits: Protocols = { udp: 0, tcp: 0, "tcp-tls": 0 };
-  readonly misses: Protocols = { udp: 0, tcp: 0, "tcp-tls": 0 };
+  readonly hits: Protocols = { udp: 0, tcp: 0, "tcp-tls": 0, https: 0 };
+  readonly misses: Protocols = { udp: 0, tcp: 0, "tcp-tls": 0, https: 0 };
 
   constructor(to: string) {
     this.to = to;

@@ -61,6 +61,7 @@ export interface ForwardOptions {
   readonly tls: TlsFiles | undefined;
   readonly tls_servername: string | undefined;
   readonly source_address: string | undefined;
+  readonly doh_method: "POST" | "GET" | undefined;
   readonly hedge: number | "p95" | undefined;
   readonly case_randomization: "on" | "off" | undefined;
   readonly ipv6: "on" | "off" | undefined;
@@ -92,7 +93,7 @@ export const syntax: Syntax<ForwardOptions> = directive({
     hedge: once(one(hedgeDelay())),
     case_randomization: once(optional(oneOf("on", "off"), "on" as const)),
     ipv6: once(one(oneOf("on", "off"))),
-    doh_method: notYet("https:// upstreams are not supported yet; tls:// ones are"),
+    doh_method: once(one(oneOf("POST", "GET"))),
     resolver: notYet("upstreams by name are not supported yet, write their addresses"),
   },
   check({ args: { to }, expire = DEFAULT_EXPIRE_MS, max_age: maxAge = 0, tls_servername: serverName }, report, at) {

@@ -1,6 +1,7 @@
 // The upstreams of one `forward` line and the questions that are being asked of them. Equal questions are asked once.
 
 import { emptyReply, Rcodes, type Query, type Reply } from "../../dns/message.ts";
+import { hostPort } from "./address-words.ts";
 import { Ask, NAME } from "./ask.ts";
 import { endpointKey, type Endpoint } from "./endpoint.ts";
 import { encodeProbe, keyOf, questionOf } from "./packet.ts";
@@ -110,12 +111,8 @@ export class Resolver implements Asked {
       ...this.options,
       endpoint,
       probe: { packet: encodeProbe(domain, { recursive }), intervalMs },
-      metrics: metrics.upstream(labelOf(endpoint)),
+      metrics: metrics.upstream(hostPort(endpoint.address, endpoint.port)),
     });
     return upstream;
   }
-}
-
-function labelOf({ address, port }: Endpoint): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -2,6 +2,7 @@
 
 import type { Clock } from "../../clock.ts";
 import type { Name } from "../../dns/name.ts";
+import type { DohMethod } from "./doh.ts";
 import type { KeepOptions } from "./exchange.ts";
 import type { ForwardMetrics } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
@@ -11,6 +12,7 @@ import type { Wheel } from "./wheel.ts";
 
 export interface ResolverOptions extends KeepOptions {
   readonly tls: TlsOptions;
+  readonly dohMethod: DohMethod;
   readonly forceTcp: boolean;
   readonly readTimeoutMs: number;
   readonly maxFails: number;

@@ -5,9 +5,9 @@ import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 
 import { MAX_MESSAGE_BYTES, putUint16, uint16 } from "../../dns/message.ts";
+import { hostPort, wordsOf } from "./address-words.ts";
 import type { Asker, Exchange, KeepOptions, Reuse, Transport } from "./exchange.ts";
 import { match, randomUint16 } from "./packet.ts";
-import { hostPort, wordsOf } from "./udp.ts";
 
 /** Questions on one connection before another is opened. */
 const PIPELINED = 32;

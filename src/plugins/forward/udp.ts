@@ -6,6 +6,7 @@ import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 
 import { putUint16 } from "../../dns/message.ts";
+import { hostPort, wordsOf } from "./address-words.ts";
 import type { Asker, Exchange, KeepOptions, Reuse, Transport } from "./exchange.ts";
 import { match, randomUint16 } from "./packet.ts";
 
@@ -243,27 +244,3 @@ function localAddress(socket: Socket): string {
     return ":0";
   }
 }
-
-/** As Go writes it. */
-export function hostPort(address: string, port: number): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-/** Go's words for what went wrong: people alert on them. */
-export function wordsOf({ code = "", message }: NodeJS.ErrnoException): string {
-  return WORDS[code] ?? message;
-}
-
-const WORDS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  EHOSTUNREACH: "no route to host",
-  ENETUNREACH: "network is unreachable",
-  ECONNRESET: "connection reset by peer",
-  EPIPE: "broken pipe",
-  ETIMEDOUT: "i/o timeout",
-  EMFILE: "too many open files",
-  ENFILE: "too many open files in system",
-  EACCES: "permission denied",
-  EPERM: "operation not permitted",
-  EADDRNOTAVAIL: "cannot assign requested address",
-};

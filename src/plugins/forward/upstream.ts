@@ -2,16 +2,19 @@
 // to clients' questions first; probes are sent only while it looks ill, until it answers again.
 
 import type { Clock } from "../../clock.ts";
+import { hostPort } from "./address-words.ts";
+import { createDoh, type DohMethod } from "./doh.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Asker, Exchange, KeepOptions, Transport } from "./exchange.ts";
 import type { UpstreamMetrics } from "./metrics.ts";
 import { createStream, type TlsOptions } from "./stream.ts";
-import { createUdp, hostPort } from "./udp.ts";
+import { createUdp } from "./udp.ts";
 import type { Timed, Wheel } from "./wheel.ts";
 
 export interface UpstreamOptions extends KeepOptions {
   readonly endpoint: Endpoint;
   readonly tls: TlsOptions;
+  readonly dohMethod: DohMethod;
   readonly forceTcp: boolean;
   readonly readTimeoutMs: number;
   /** Failed probes in a row, beyond which it is down; 0: it is never down, and never probed. */
@@ -73,17 +76,17 @@ export class Upstream implements Asker, Timed {
   previousTimed: Timed | undefined;
 
   constructor(options: UpstreamOptions) {
-    const { endpoint, tls, forceTcp, metrics } = options;
+    const { endpoint, tls, forceTcp, dohMethod, metrics } = options;
     const { scheme, address, port, serverName } = endpoint;
     this.options = options;
     this.to = hostPort(address, port);
     this.metrics = metrics;
     const common = { ...options, address, port, reuse: metrics };
     const { tls: _, ...plain } = common;
-    this.#udp = scheme === "tls" || forceTcp ? undefined : createUdp(common);
-    this.#stream = createStream(
-      scheme === "tls" ? { ...common, tls: { ...tls, ...(serverName !== "" && { servername: serverName }) } } : plain,
-    );
+    const secure = { ...common, tls: { ...tls, ...(serverName !== "" && { servername: serverName }) } };
+    this.#udp = scheme !== "dns" || forceTcp ? undefined : createUdp(common);
+    if (scheme === "https") this.#stream = createDoh({ ...secure, method: dohMethod });
+    else this.#stream = createStream(scheme === "tls" ? secure : plain);
   }
 
   /** Sends `packet`; over TCP if `overTcp`, or if it takes nothing else. */

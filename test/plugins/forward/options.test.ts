@@ -27,11 +27,12 @@ const upstreams = [
   ["tls://9.9.9.9%dns.quad9.net:10853", { scheme: "tls", address: "9.9.9.9", port: 10853, serverName: "dns.quad9.net" }],
   ["tls://[2620:fe::fe%dns.quad9.net]:853", { scheme: "tls", address: "2620:fe::fe", port: 853, serverName: "dns.quad9.net" }],
   ["tls://2620:fe::fe%dns.quad9.net", { scheme: "tls", address: "2620:fe::fe", port: 853, serverName: "dns.quad9.net" }],
+  ["https://9.9.9.9", { scheme: "https", address: "9.9.9.9", port: 443, serverName: "" }],
   ["/etc/resolv.conf", { file: "/etc/resolv.conf" }],
   ["conf/resolv.conf", { file: "conf/resolv.conf" }],
 ] as const;
 
-const FOUND = "must be an IP address, IP:PORT, tls://IP or a file like /etc/resolv.conf, found";
+const FOUND = "must be an IP address, IP:PORT, tls://IP, https://IP or a file like /etc/resolv.conf, found";
 const wrong = [
   ["forward", "Corefile:2:1: forward: expected FROM TO..., found nothing"],
   ["forward .", 'Corefile:2:9: forward: expected FROM TO..., found "."'],
@@ -41,7 +42,10 @@ const wrong = [
   ],
   ["forward . 192.0.2.1:99999", `Corefile:2:11: forward: TO ${FOUND} "192.0.2.1:99999"`],
   ["forward . 192.0.2.1%eth0", `Corefile:2:11: forward: TO ${FOUND} "192.0.2.1%eth0"`],
-  ["forward . https://9.9.9.9", 'Corefile:2:11: forward: TO https:// is not supported yet, found "https://9.9.9.9"; tls:// is'],
+  [
+    "forward . https://9.9.9.9/other",
+    "Corefile:2:11: forward: TO paths are not allowed in HTTPS upstream addresses (the /dns-query path is used by default): https://9.9.9.9/other",
+  ],
   ["forward . grpc://9.9.9.9", "Corefile:2:11: forward: TO 'grpc' is not supported as a destination protocol in forward: grpc://9.9.9.9"],
   [
     `forward . ${Array.from({ length: 16 }, (_, index) => `192.0.2.${index}`).join(" ")}`,
@@ -137,6 +141,7 @@ describe("plugins/forward: its lines", () => {
       next_on_nodata
       failover SERVFAIL
       failfast_all_unhealthy_upstreams
+      doh_method GET
       tls_servername dns.example.org
       source_address 127.0.0.1
       tls

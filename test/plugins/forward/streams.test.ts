@@ -1,16 +1,17 @@
-// Questions over TCP and TLS: shared connections, their ends, and whom they trust.
+// Questions over TCP, TLS and HTTPS: shared connections, their ends, and whom they trust.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 
+import { systemClock, type Clock } from "../../../src/clock.ts";
 import { Rcodes } from "../../../src/dns/message.ts";
 import { createAuthority } from "../../helpers/certificates.ts";
 import { fakeClock } from "../../helpers/fake-clock.ts";
 import { fakeHost } from "../../helpers/fake-host.ts";
 import { startUpstream } from "../../helpers/upstream.ts";
-import { forwarding } from "./forwarding.ts";
+import { forwarding, type Forwarding } from "./forwarding.ts";
 
 const RECORDS = "*.example.org. 300 IN A 192.0.2.1";
 
@@ -114,5 +115,64 @@ describe("plugins/forward over TLS", () => {
     await using forward = await forwarding(`forward . tls://127.0.0.1%dns.example.org:${upstream.tlsPort} {\n tls ca.pem\n}`, { host });
     expect((await forward.ask("a.example.org.")).rcode).to.equal(Rcodes.SERVFAIL);
     expect(upstream.asked).to.have.length(0);
+  });
+});
+
+describe("plugins/forward over HTTPS", () => {
+  const authority = createAuthority("ours");
+  const certified = authority.issue({ commonName: "dns.example.org", names: ["dns.example.org", "127.0.0.1"] });
+  let folder = "";
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), "ndots-forward-"));
+    writeFileSync(join(folder, "ca.pem"), authority.cert);
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  async function overHttps(port: number, options = "", clock: Clock = systemClock): Promise<Forwarding> {
+    const host = fakeHost("forward", { file: join(folder, "Corefile") });
+    return forwarding(`forward . https://127.0.0.1:${port} {\n tls ca.pem\n ${options}\n}`, { host, clock });
+  }
+
+  for (const options of ["", "doh_method GET", "tls_servername dns.example.org"]) {
+    it(`many questions share one connection ${options}`, async () => {
+      await using upstream = await startUpstream({ records: RECORDS, https: certified });
+      await using forward = await overHttps(upstream.httpsPort, options);
+      const told = await Promise.all(Array.from({ length: 20 }, (_, index) => forward.ask(`q${index}.example.org.`)));
+      expect(told.map(({ answer }) => answer.length)).to.deep.equal(told.map(() => 1));
+      expect(new Set(upstream.asked.map(({ transport, id }) => `${transport} ${id}`))).to.deep.equal(new Set(["https 0"]));
+      expect(new Set(upstream.asked.map(({ port }) => port)).size).to.equal(1);
+    });
+  }
+
+  for (const [rule, script, error] of [
+    ["an HTTP error", { httpStatus: 503 }, /^Post "https:\/\/127\.0\.0\.1:\d+\/dns-query": unexpected HTTP status 503$/],
+    ["a connection that breaks", { reset: true }, /^Post "https:/],
+  ] as const) {
+    it(`${rule} is a failure of that upstream, and the next question is asked again`, async () => {
+      await using upstream = await startUpstream({ records: RECORDS, https: certified, script });
+      await using forward = await overHttps(upstream.httpsPort);
+      const { rcode, reply } = await forward.ask("a.example.org.");
+      expect(rcode).to.equal(Rcodes.SERVFAIL);
+      expect(reply.error).to.match(error);
+      upstream.behave({});
+      expect((await forward.ask("b.example.org.")).answer).to.have.length(1);
+    });
+  }
+
+  it("a server of another name is not asked", async () => {
+    await using upstream = await startUpstream({ records: RECORDS, https: certified });
+    await using forward = await overHttps(upstream.httpsPort, "tls_servername www.example.org");
+    expect((await forward.ask("a.example.org.")).rcode).to.equal(Rcodes.SERVFAIL);
+    expect(upstream.asked).to.have.length(0);
+  });
+
+  it("a silent upstream gives SERVFAIL in time", async () => {
+    const clock = fakeClock();
+    await using upstream = await startUpstream({ https: certified, script: { silent: true } });
+    await using forward = await overHttps(upstream.httpsPort, "", clock);
+    const lost = forward.ask("a.example.org.");
+    await upstream.received(1);
+    await clock.advance(5000);
+    expect((await lost).reply.error).to.match(/i\/o timeout$/);
   });
 });
