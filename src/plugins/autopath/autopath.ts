@@ -11,7 +11,16 @@ import { isWithin, labelsBelow, type Name } from "../../dns/name.ts";
 import { isMetaType, RRClasses } from "../../dns/records.ts";
 import { isClusterZone, type ClusterZone } from "../../dns/zone.ts";
 import type { Position } from "../../errors.ts";
-import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Plugin, type Touches } from "../../plugin.ts";
+import {
+  definePlugin,
+  type Answer,
+  type Host,
+  type Instance,
+  type MaybePromise,
+  type Next,
+  type Plugin,
+  type Touches,
+} from "../../plugin.ts";
 import { candidatesOf, createWildcards, namespaceAt, lengthenedByPod, replyFound, walk, type Lengthened } from "../../search-walk.ts";
 import { createRemembered } from "./memory.ts";
 import { readSearchList } from "./search-list.ts";
@@ -71,13 +80,16 @@ function setup({ args: { zones: given, searchList } }: AutopathOptions, host: Ho
       const lengthened = query.hops === undefined && isAskedFor(query) ? readName(query.qname) : undefined;
       if (lengthened === undefined) return next(query);
       const candidates = candidatesOf(lengthened);
+      // What is none of the block's names is another one's, which may look at who asks.
+      const isOfBlock = (name: Name): boolean => host.zones.some((zone) => isWithin(name, zone));
+      const ask: Next = (asked) => (isOfBlock(asked.qname) ? next(asked) : host.ask({ ...asked, hops: 1 }));
       return andThen(next(query), (first): MaybePromise<Answer> => {
         if (first === DROP || first.rcode !== Rcodes.NXDOMAIN) return first;
-        return andThen(walk(query, candidates, { zones: host.localZones(), wildcards, ask: next }), (end) => {
+        return andThen(walk(query, candidates, { zones: host.localZones(), wildcards, ask }), (end) => {
           if (end === undefined) return first;
           walked++;
           const reply = replyFound(query, end, NAME);
-          remembered.keep(query, reply);
+          if (isOfBlock(end.name)) remembered.keep(query, reply);
           return reply;
         });
       });

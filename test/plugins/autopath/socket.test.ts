@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { EdeCodes } from "../../../src/dns/message.ts";
 import { startServer, type RunningServer } from "../../../src/index.ts";
 import { ask, namespace, service, type Result } from "../../../src/testing.ts";
+import { freePort } from "../../helpers/free-port.ts";
 import { startUpstream, type Upstream } from "../../helpers/upstream.ts";
 
 const ZONE = "default.svc.cluster.local.";
@@ -147,5 +148,63 @@ describe("ExternalName: with an upstream, over sockets", () => {
     const reply = await ask(dns.address, `local.${ZONE}`, "A");
     expect(addressesOf(reply)).to.deep.equal([cname("local", "db.internal"), "db.internal. A 192.0.2.7"]);
     expect(upstream.asked).to.deep.equal([]);
+  });
+});
+
+describe("names of other server blocks", () => {
+  it("a walk and an ExternalName end in the block that answers clients for the name, at the same address", async () => {
+    await using upstream = await startUpstream({ records: RECORDS });
+    await using dns = await startServer({
+      corefile: `cluster.local {
+  autopath @kubernetes
+  kubernetes
+}
+example.org {
+  hosts {
+    192.0.2.77 www.example.org
+  }
+}
+. {
+  cache 30
+  forward . ${upstream.to}
+}
+google.com:${await freePort()} {
+  hosts {
+    192.0.2.88 google.com
+  }
+}`,
+    });
+    dns.registry.apply(
+      { verb: "upsert", object: service({ name: "ext", type: "ExternalName", externalName: "www.example.org" }) },
+      { verb: "upsert", object: service({ name: "far", type: "ExternalName", externalName: "google.com" }) },
+    );
+    expect((await ask(dns.address, `google.com.${ZONE}`, "A")).addresses).to.deep.equal(["192.0.2.1"]);
+    expect((await ask(dns.address, `ext.${ZONE}`, "A")).addresses).to.deep.equal(["192.0.2.77"]);
+    expect((await ask(dns.address, `far.${ZONE}`, "A")).addresses).to.deep.equal(["192.0.2.1"]);
+    expect((await ask(dns.address, `web-0.nosuch.${ZONE}`, "A")).rcode).to.equal("NXDOMAIN");
+    expect(questions(upstream)).to.deep.equal(["google.com. A", "RANDOM.com. A", "web-0.nosuch. A"]);
+  });
+
+  it("a block that other clients would be sent to is not asked", async () => {
+    await using dns = await startServer({
+      corefile: `cluster.local {
+  kubernetes
+}
+. {
+  view others {
+    expr incidr(client_ip(), '192.0.2.0/24')
+  }
+  hosts {
+    192.0.2.66 google.com
+  }
+}
+. {
+  hosts {
+    192.0.2.77 google.com
+  }
+}`,
+    });
+    dns.registry.apply({ verb: "upsert", object: service({ name: "far", type: "ExternalName", externalName: "google.com" }) });
+    expect((await ask(dns.address, `far.${ZONE}`, "A")).addresses).to.deep.equal(["192.0.2.77"]);
   });
 });
