@@ -20,6 +20,8 @@ async function ask(host: FakeHost, question: string, lines = "local"): Promise<R
 
 const soa = (owner: string): string => `authority ${owner} 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800`;
 
+const LOOPBACK_IPV6 = `1.${"0.".repeat(31)}ip6.arpa.`;
+
 describe("plugins/local", () => {
   const rows: readonly (readonly [string, readonly string[] | "next", string?])[] = [
     ["localhost. A", ["localhost. 604800 IN A 127.0.0.1"]],
@@ -34,6 +36,9 @@ describe("plugins/local", () => {
     ["app.localhost. TXT", [soa("localhost.")]],
     ["1.0.0.127.in-addr.arpa. PTR", ["1.0.0.127.in-addr.arpa. 604800 IN PTR localhost."]],
     ["1.0.0.127.in-addr.arpa. A", [soa("127.in-addr.arpa.")]],
+    [`${LOOPBACK_IPV6} PTR`, [`${LOOPBACK_IPV6} 604800 IN PTR localhost.`]],
+    [`0.${LOOPBACK_IPV6} PTR`, ["NXDOMAIN", soa(LOOPBACK_IPV6)]],
+    [LOOPBACK_IPV6.replace("1", "2") + " PTR", "next"],
     ["2.0.0.127.in-addr.arpa. PTR", ["NXDOMAIN", soa("127.in-addr.arpa.")]],
     ["0.0.0.0.in-addr.arpa. PTR", ["NXDOMAIN", soa("0.in-addr.arpa.")]],
     ["255.255.255.255.in-addr.arpa. PTR", ["NXDOMAIN", soa("255.in-addr.arpa.")]],
@@ -72,7 +77,9 @@ describe("plugins/local", () => {
   });
 
   it("over the socket, in front of hosts, authoritative", async () => {
-    await using dns = await startServer({ corefile: ". {\n local\n hosts {\n 192.0.2.9 app.localhost www.example.org\n fallthrough\n }\n}" });
+    await using dns = await startServer({
+      corefile: ". {\n local\n hosts {\n 192.0.2.9 app.localhost www.example.org\n fallthrough\n }\n}",
+    });
     const flagsOf = async (name: string, type: "A" | "MX"): Promise<string> => {
       const { flags, counts } = headerOf((await udpAsk(dns.address, packet({ name, type }))) as Buffer);
       return `${(flags & 0x0480).toString(16)} ${counts.join(" ")}`;

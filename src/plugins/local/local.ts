@@ -51,6 +51,8 @@ function has(zone: Zone, name: Name): boolean {
 }
 
 const LOCALHOST = parseName("localhost");
+/** ::1 (RFC 6303 §4.4). */
+const LOOPBACK_IPV6 = parseName(`1.${"0.".repeat(31)}ip6.arpa`);
 const LOCALHOST_LABEL = LOCALHOST.slice(0, -1);
 
 const zones: readonly Zone[] = [
@@ -58,6 +60,7 @@ const zones: readonly Zone[] = [
   zoneFor(parseName("0.in-addr.arpa"), []),
   zoneFor(parseName("127.in-addr.arpa"), ["1.0.0.127.in-addr.arpa. PTR localhost."]),
   zoneFor(parseName("255.in-addr.arpa"), []),
+  zoneFor(LOOPBACK_IPV6, [`${formatName(LOOPBACK_IPV6)} PTR localhost.`]),
 ];
 const apexes: readonly Name[] = zones.map(({ apex }) => apex);
 
