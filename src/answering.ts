@@ -169,6 +169,7 @@ function serveBlock(ready: ReadyBlock, scheme: ServedScheme, metrics: Metrics, p
   );
   const udpSize = instances.find(({ instance }) => instance.udpSizeBytes !== undefined)?.instance.udpSizeBytes ?? DEFAULT_UDP_BYTES;
   const takesClasses = new Set(instances.flatMap(({ instance }) => instance.takesClasses ?? []));
+  const takesTransfers = instances.some(({ instance }) => instance.takesTransfers === true);
   const filters = instances.flatMap(({ instance }) => (instance.filter === undefined ? [] : [instance.filter.bind(instance)]));
   const filter = filters.length === 0 ? undefined : (query: Query) => filters.every((passes) => passes(query));
   const server = labelOf(ready, scheme);
@@ -179,7 +180,18 @@ function serveBlock(ready: ReadyBlock, scheme: ServedScheme, metrics: Metrics, p
     return {
       labels,
       instances,
-      block: { zone, filter, takesClasses, chain: chain.ask, blame: chain.blame, udpSize, traffic, observers, errorObservers },
+      block: {
+        zone,
+        filter,
+        takesClasses,
+        takesTransfers,
+        chain: chain.ask,
+        blame: chain.blame,
+        udpSize,
+        traffic,
+        observers,
+        errorObservers,
+      },
     };
   });
 }

@@ -67,6 +67,8 @@ export interface Instance {
   readonly takesClasses?: readonly RRClass[];
   /** Where others take a class, `handle` gets its questions too: it decides who may ask at all. */
   readonly guardsClasses?: true;
+  /** AXFR and IXFR questions over TCP and TLS are for the chain, too. What is too long for one message is sent in several (`transfer`). */
+  readonly takesTransfers?: true;
   /** What the TTLs of our own zones' answers at a name are held within, in `handle` and in the table alike (`cache`). */
   ttlBounds?(name: Name): TtlBounds | undefined;
   /**
@@ -245,8 +247,8 @@ export interface Host {
   /** The block's labels in metrics, once all are set up: `dns://:53`, and "" without a view. */
   labels(): { readonly server: string; readonly view: string };
   /**
-   * Asks the block's whole chain anew, for a name that answering has led to. Who asks raises `hops`, and stops at 10. Not
-   * before start().
+   * Asks a whole chain anew, for a name that answering has led to: that of the block at the same address that answers clients
+   * for it, or of this one if none does. Who asks raises `hops`, and stops at 10. Not before start().
    */
   ask(query: Query): MaybePromise<Answer>;
   /** Serves HTTP at an address that plugins and blocks may share; open from start to the end of stop. */

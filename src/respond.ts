@@ -13,29 +13,33 @@ import {
   putUint16,
   Rcodes,
   replyLimit,
+  isWire,
+  uint16,
   type Client,
   type Query,
+  type Records,
   type Reply,
 } from "./dns/message.ts";
 import type { Name } from "./dns/name.ts";
 import { encodeReply } from "./dns/encode.ts";
 import { answerCountOf } from "./dns/wire.ts";
-import { RRClasses, type RRClass } from "./dns/records.ts";
+import { isTransfer, RRClasses, type RRClass } from "./dns/records.ts";
 import { qnameOf, readQuestion, Verdicts, type Exchange } from "./dns/question.ts";
 import type { Log } from "./log.ts";
 import type { Counter } from "./metrics.ts";
-import type { Answer, Next, Sent } from "./plugin.ts";
+import type { Answer, MaybePromise, Next, Sent } from "./plugin.ts";
 import type { ErrorLimiter } from "./error-limit.ts";
 import { createFront } from "./front.ts";
 import { route } from "./route.ts";
 import type { Traffic } from "./traffic.ts";
+import { encodeTransfer } from "./transfer-messages.ts";
 
 /** Answers packets. Every listener of one address calls the same one. */
 export interface Responder {
   /**
    * Answers the packet in `io`. A number is the length of the answer in `io.out` from `io.outAt` (0: send nothing);
    * a promise gives the answer as bytes of its own, or undefined for nothing, and leaves `io` free for the next packet.
-   * Never throws, never rejects.
+   * Over TCP they may be several messages (transfer-messages.ts). Never throws, never rejects.
    */
   respond(io: Exchange): number | Promise<Uint8Array | undefined>;
   /** Tells the observers of a hit that a thread has answered; `io` holds packet and client, as for respond(). */
@@ -56,6 +60,8 @@ export interface Block {
   readonly filter?: ((query: Query) => boolean) | undefined;
   /** Classes beyond IN whose questions its chain is to get. */
   readonly takesClasses?: ReadonlySet<RRClass>;
+  /** Whether its chain is to get AXFR and IXFR over TCP and TLS. */
+  readonly takesTransfers?: boolean;
   /** The name of the plugin that threw, if a plugin did. */
   blame(error: unknown): string;
   readonly udpSize: number;
@@ -86,6 +92,7 @@ export function createResponder(options: ResponderOptions): EndingResponder {
   const byZone = new Map<Name, Block[]>();
   for (const block of blocks) byZone.set(block.zone, [...(byZone.get(block.zone) ?? []), block]);
   const takesOtherClasses = blocks.some(({ takesClasses }) => takesClasses !== undefined && takesClasses.size > 0);
+  const takesTransfers = blocks.some((block) => block.takesTransfers === true);
   let promised = 0;
   const whenSettled: (() => void)[] = [];
   const front = createFront({
@@ -111,7 +118,7 @@ export function createResponder(options: ResponderOptions): EndingResponder {
         case Verdicts.BADVERS:
           return errorLimiter.allows(io) ? refuse(io, Rcodes.BADVERS) : 0;
         case Verdicts.REFUSED:
-          return takesOtherClasses && io.qclass !== RRClasses.IN ? askChain(io) : refuse(io, Rcodes.REFUSED);
+          return isForChain(io) ? askChain(io) : refuse(io, Rcodes.REFUSED);
         case Verdicts.OK:
           return askChain(io);
         default:
@@ -133,6 +140,11 @@ export function createResponder(options: ResponderOptions): EndingResponder {
     tell(block.observers, block, toQuery(io), { rcode, flags: replyFlags, requestBytes, replyBytes: length, durationMs, by, answerCount });
   }
 
+  function isForChain({ qclass, qtype, transport }: Exchange): boolean {
+    if (qclass !== RRClasses.IN) return takesOtherClasses;
+    return takesTransfers && isTransfer(qtype) && (transport === "tcp" || transport === "tls");
+  }
+
   function askChain(io: Exchange): number | Promise<Uint8Array | undefined> {
     const query = toQuery(io);
     const block = blockFor(query);
@@ -141,11 +153,17 @@ export function createResponder(options: ResponderOptions): EndingResponder {
     let answer: Answer | Promise<Answer>;
     try {
       answer = block.chain(query);
-      if (!(answer instanceof Promise)) return deliver(block, query, receivedAtMs, answer, io.out, io.outAt);
+      if (!(answer instanceof Promise)) {
+        if (!isTransfer(query.qtype)) return deliver(block, query, receivedAtMs, answer, io.out, io.outAt);
+        answer = Promise.resolve(answer); // too long for `io`, maybe
+      }
     } catch (error) {
       return deliver(block, query, receivedAtMs, panic(block, error), io.out, io.outAt);
     }
-    const send = (settled: Answer): Uint8Array | undefined => {
+    const send = (settled: Answer): MaybePromise<Uint8Array | undefined> => {
+      if (isTransfer(query.qtype) && settled !== DROP && !isWire(settled) && settled.rcode === Rcodes.NOERROR) {
+        return deliverTransfer(block, query, receivedAtMs, settled);
+      }
       const length = deliver(block, query, receivedAtMs, settled, scratch, 0);
       return length === 0 ? undefined : scratch.slice(0, length);
     };
@@ -162,6 +180,7 @@ export function createResponder(options: ResponderOptions): EndingResponder {
     const { qname, qtype, qclass } = query;
     const takes = ({ filter }: Block): boolean => filter === undefined || filter(query);
     const block = route(byZone, qname, qtype, (same) => same.some(takes))?.find(takes);
+    if (isTransfer(qtype) && block?.takesTransfers !== true) return undefined;
     return qclass === RRClasses.IN || block?.takesClasses?.has(qclass) === true ? block : undefined;
   }
 
@@ -171,8 +190,20 @@ export function createResponder(options: ResponderOptions): EndingResponder {
     const maxBytes = replyLimit(client.transport, edns === undefined ? 0 : edns.udpSize, block.udpSize);
     const bytes = outAt === 0 ? out : out.subarray(outAt);
     const length = encodeReply(bytes, query, answer, { maxBytes, udpSize: block.udpSize });
+    account(block, query, receivedAtMs, answer, uint16(bytes, 2), length);
+    return length;
+  }
+
+  async function deliverTransfer(block: Block, query: Query, receivedAtMs: number, answer: Records): Promise<Uint8Array> {
+    const bytes = await encodeTransfer(query, answer, block.udpSize);
+    account(block, query, receivedAtMs, answer, Flags.QR | Flags.AA, bytes.length);
+    return bytes;
+  }
+
+  // What was sent is counted and told.
+  function account(block: Block, query: Query, receivedAtMs: number, answer: Reply, flags: number, length: number): void {
+    const { edns, client } = query;
     const durationMs = now() - receivedAtMs;
-    const flags = ((bytes[2] as number) << 8) | (bytes[3] as number);
     const { rcode, by } = answer;
     const dnssecOk = edns !== undefined && edns.dnssecOk;
     const requestBytes = query.wire.length;
@@ -189,7 +220,6 @@ export function createResponder(options: ResponderOptions): EndingResponder {
     };
     tell(block.observers, block, query, sent);
     if (sent.error !== undefined) tell(block.errorObservers, block, query, sent);
-    return length;
   }
 
   // The answer is made: what an observer throws must not take it back.

@@ -26,6 +26,7 @@ export function createZone({ apex, records }: ZoneOptions): Zone {
     ready: true,
     soa: () => negative,
     node: (name) => nodes.get(name) ?? nodeOfEncloser(nodes, name),
+    records: () => records,
     names: () => nodes.keys(),
     subscribe: () => () => {},
   };

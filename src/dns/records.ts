@@ -31,6 +31,11 @@ const FIRST_META_TYPE = 128;
 /** The RR classes (RFC 1035 §3.2.4, RFC 2136 §2.4). */
 export const RRClasses = { IN: 1, CS: 2, CH: 3, HS: 4, NONE: 254, ANY: 255 } as const;
 
+/** AXFR or IXFR (RFC 5936, RFC 1995). */
+export function isTransfer(type: RRType): boolean {
+  return type === RRTypes.AXFR || type === RRTypes.IXFR;
+}
+
 /** All records of one owner and type (RFC 2181 §5). `rdata` is never empty, in the order in which it is sent. */
 export interface RecordSet {
   readonly owner: Name;

@@ -69,6 +69,8 @@ export interface Zone {
   soa(): RecordSet | undefined;
   /** What stands at the name; undefined: the name does not exist. `name` is within the apex. */
   node(name: Name): Node | undefined;
+  /** All records, glue and what stands below a cut included: what a transfer hands out. Undefined: there are none yet, or the zone stores none. */
+  records?(): readonly RecordSet[] | undefined;
   /** Every name that node() knows, empty non-terminals included, names without end not, nor those that are "addresses" below another. */
   names(): Iterable<Name>;
   /**

@@ -42,6 +42,7 @@ import shed from "./shed/shed.ts";
 import template from "./template/template.ts";
 import timeouts from "./timeouts/timeouts.ts";
 import tls from "./tls/tls.ts";
+import transfer from "./transfer/transfer.ts";
 import view from "./view/view.ts";
 import whoami from "./whoami/whoami.ts";
 
@@ -77,6 +78,7 @@ const inOrder = [
   tls,
   minimal,
   template,
+  transfer,
   hosts,
   k8sExternal,
   search,

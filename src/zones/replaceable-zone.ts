@@ -42,6 +42,7 @@ export function replaceableZone({ apex, zone: first, fallthrough }: ReplaceableZ
       return node?.rrsets.length === 0 && node.cut === undefined && !complete ? { ...node, partial: true } : node;
     },
     names: () => current?.names() ?? [],
+    records: () => current?.records?.(),
     subscribe(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
