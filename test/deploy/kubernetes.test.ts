@@ -5,7 +5,6 @@ import { execFileSync } from "node:child_process";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { plugins } from "../../src/plugins/index.ts";
 import { read, root } from "../helpers/source-tree.ts";
 import { temporaryFolder } from "../helpers/ndots-process.ts";
 import {
@@ -20,9 +19,6 @@ import {
   type Labels,
   type PodSpec,
 } from "../helpers/rendered.ts";
-
-/** kubeadm's directives that this version has not; the base's Corefile gets each as soon as it exists. */
-const missing = ["forward", "cache", "loop"];
 
 interface Service {
   readonly clusterIP: string;
@@ -99,21 +95,10 @@ describe("deploy/kubernetes", () => {
       expect(objects.filter(({ kind }) => kind === "Role")).to.deep.equal([]);
     });
 
-    it("the Corefile is kubeadm's less what this version has not", () => {
+    it("the Corefile is kubeadm's, directive by directive, and kubeadm's own has no errors", () => {
       const theirs = find(kubeadm, "ConfigMap", "coredns").data?.["Corefile"] ?? "";
-      expect(directivesOf(serverOf(objects, "Deployment", "coredns").corefile)).to.deep.equal(
-        directivesOf(theirs).filter(([name = ""]) => !missing.includes(name)),
-      );
-    });
-
-    it("kubeadm's own Corefile is refused for what the table calls missing, and for nothing else", () => {
-      const { errors } = openedBy(find(kubeadm, "ConfigMap", "coredns").data?.["Corefile"] ?? "");
-      const named = errors.map((error) => error.replace(/ \(line \d+\)/g, "").replace(/^\d+: /, ""));
-      expect(named).to.deep.equal([`Error during parsing: not in this version yet: ${missing.join(", ")}`]);
-    });
-
-    it("what the table calls missing is missing; once it is there, the Corefiles in deploy/ get it as kubeadm writes it", () => {
-      expect(missing.filter((name) => plugins.has(name))).to.deep.equal([]);
+      expect(directivesOf(serverOf(objects, "Deployment", "coredns").corefile)).to.deep.equal(directivesOf(theirs));
+      expect(openedBy(theirs).errors).to.deep.equal([]);
     });
 
     it("a drained node takes one Pod at a time", () => {
@@ -270,6 +255,29 @@ describe("deploy/kubernetes", () => {
     });
   });
 
+  describe("overlays/node-cache", () => {
+    it("asks the Pods of the cluster's DNS by a Service that no node binds, over TCP, and has no account", () => {
+      const objects = render(folder("overlays/node-cache"));
+      expect(objects.map(({ kind }) => kind)).to.have.members(["ConfigMap", "DaemonSet", "Service", "Service"]);
+      const { pod, corefile } = serverOf(objects, "DaemonSet", "node-local-dns");
+      expect(pod).to.include({ automountServiceAccountToken: false }).and.to.not.have.property("serviceAccountName");
+      const { selector, ports, clusterIP } = find(objects, "Service", "kube-dns-upstream").spec as Service;
+      const { labels } = serverOf(render(folder("base")), "Deployment", "coredns");
+      expect({ selector, clusterIP }).to.deep.equal({ selector: labels, clusterIP: undefined });
+      expect(ports.map(({ port, protocol }) => `${port}/${protocol}`)).to.deep.equal(["53/UDP", "53/TCP"]);
+      const forward = directivesOf(corefile).find(([name]) => name === "forward");
+      expect(forward).to.deep.equal(["forward", ".", "{$KUBE_DNS_UPSTREAM_SERVICE_HOST}", "{", "force_tcp", "}"]);
+    });
+
+    it("is node-local's DaemonSet but for the account", () => {
+      const [cache, full] = ["overlays/node-cache", "overlays/node-local"].map(
+        (name) => serverOf(render(folder(name)), "DaemonSet", "node-local-dns").pod,
+      );
+      const { automountServiceAccountToken: _, ...rest } = cache as PodSpec;
+      expect({ ...rest, serviceAccountName: "coredns" }).to.deep.equal(full);
+    });
+  });
+
   describe("overlays/openshift", () => {
     it("listens on 5353 behind port 53 of the Service", () => {
       const objects = render(folder("overlays/openshift"));
@@ -293,6 +301,7 @@ describe("deploy/kubernetes", () => {
     for (const [name, kind, workload, service] of [
       ["base", "Deployment", "coredns", "kube-dns"],
       ["overlays/node-local", "DaemonSet", "node-local-dns", "node-local-dns"],
+      ["overlays/node-cache", "DaemonSet", "node-local-dns", "node-local-dns"],
       ["overlays/openshift", "DaemonSet", "dns-default", "dns-default"],
     ] as const) {
       const objects = render(folder(name));

@@ -8,6 +8,7 @@ const folders = [
   "kubernetes/base",
   "kubernetes/overlays/parallel",
   "kubernetes/overlays/node-local",
+  "kubernetes/overlays/node-cache",
   "kubernetes/overlays/openshift",
   "sidecar/manifests",
   "sidecar/api",

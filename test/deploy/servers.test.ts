@@ -6,7 +6,7 @@ import { silentLog } from "../../src/log.ts";
 import { checkConfiguration } from "../../src/server.ts";
 import { temporaryFolder } from "../helpers/ndots-process.ts";
 import { read } from "../helpers/source-tree.ts";
-import { bytesOf, needsKustomize, openedBy, render, serverOf, type Probe, type Server } from "../helpers/rendered.ts";
+import { bytesOf, needsKustomize, openedBy, render, serverOf, serviceVariables, type Probe, type Server } from "../helpers/rendered.ts";
 
 const KIB = 1024;
 /** Kubernetes' default, which the addon leaves as it is. */
@@ -20,6 +20,7 @@ const servers: readonly { folder: string; kind: string; name: string; image: str
   { folder: "kubernetes/base", kind: "Deployment", name: "coredns", image: "standard" },
   { folder: "kubernetes/overlays/parallel", kind: "Deployment", name: "coredns-trial", image: "standard" },
   { folder: "kubernetes/overlays/node-local", kind: "DaemonSet", name: "node-local-dns", image: "standard" },
+  { folder: "kubernetes/overlays/node-cache", kind: "DaemonSet", name: "node-local-dns", image: "standard" },
   { folder: "kubernetes/overlays/openshift", kind: "DaemonSet", name: "dns-default", image: "nocap" },
   { folder: "sidecar/manifests", kind: "Pod", name: "app", image: "nocap" },
   { folder: "sidecar/api", kind: "Pod", name: "app", image: "nocap" },
@@ -50,7 +51,7 @@ for (const { folder, kind, name, image } of servers) {
       using zones = temporaryFolder(server.objects.find(({ metadata }) => metadata.name === "cluster-manifests")?.data ?? {});
       const corefile = server.corefile.replace("manifests /zones", `manifests ${zones.path}`);
       const place = { file: "Corefile", port: 53, address: "", embedded: false, log: silentLog };
-      expect(await checkConfiguration({ ...place, corefile, env: { KUBERNETES_SERVICE_HOST: "10.96.0.1" } })).to.deep.equal([]);
+      expect(await checkConfiguration({ ...place, corefile, env: serviceVariables })).to.deep.equal([]);
     });
 
     it("declares the ports that the Corefile opens, and no others", () => {

@@ -3,7 +3,18 @@
 // deploy.test.ts. Needs root and the programs of `containerPrograms`.
 
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { inherited, lastOf, parseDockerfile, type Instruction, type Stage } from "../helpers/dockerfile.ts";
@@ -27,7 +38,7 @@ export interface ContainerOptions {
   readonly args?: readonly string[];
   /** Beyond ENV. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Folders by the place where the container has them, read-only. Places are those of `mountPoints`. */
+  /** Folders and files by the place where the container has them, read-only. Places are those of `mountPoints`, and `/etc/resolv.conf`. */
   readonly mounts?: Readonly<Record<string, string>>;
   /** The process whose network it joins; without it, it has one of its own with nothing but the loopback interface. */
   readonly networkOf?: number;
@@ -60,6 +71,7 @@ export function layOutImage(variant: "standard" | "nocap"): Image {
   }
   for (const library of librariesOf(process.execPath)) copyFile(library, join(folder, library));
   for (const name of ["proc", "tmp", "dev", ...mountPoints]) mkdirSync(join(folder, name), { recursive: true });
+  writeFileSync(join(folder, "etc/resolv.conf"), "");
   cpSync(join(root, "zones"), join(folder, "zones"), { recursive: true, filter: (path) => !path.endsWith("Corefile") });
   return { folder, instructions, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
 }

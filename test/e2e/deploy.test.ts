@@ -1,15 +1,12 @@
 // The servers in deploy/ started as their manifests say, without a cluster: image, arguments, user, capabilities, sysctls,
-// read-only root and mounts as a kubelet would give them, the API server a fake one in the same network. Every probe is
-// called, and DNS is asked where a Service or a Pod would ask. kubernetes/base has kubeadm's container, which
-// test/deploy holds it to.
+// read-only root, mounts and resolv.conf as a kubelet would give them, the API server a fake one in the same network, the
+// node's resolver and the cluster's DNS in another one. Every probe is called, and DNS is asked where a Service or a Pod
+// would ask. kubernetes/base has kubeadm's container, which test/deploy holds it to.
 
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect } from "chai";
-import { plugins } from "../../src/plugins/index.ts";
 import { until } from "../helpers/listening.ts";
 import { needsPrograms, needsRoot } from "../helpers/needs.ts";
-import { root, startProcess, temporaryFolder, type Folder, type Running } from "../helpers/ndots-process.ts";
+import { temporaryFolder, type Running } from "../helpers/ndots-process.ts";
 import {
   bytesOf,
   find,
@@ -22,15 +19,19 @@ import {
   type Probe,
   type Server,
 } from "../helpers/rendered.ts";
-import { containerPrograms, dig, layOutImage, pidOf, runInNetworkOf, startContainer, statusOf, type Image } from "./container.ts";
-import type { Asked, InClusterApi } from "./in-cluster-api.ts";
-
-/** linux/capability.h */
-const CAPABILITIES: Readonly<Record<string, number>> = { NET_BIND_SERVICE: 10 };
-const API_PORT = 6443;
-const TOKEN = "a-token";
-const PATIENCE_MS = 30_000;
-const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
+import { containerPrograms, dig, layOutImage, pidOf, statusOf, type Image } from "./container.ts";
+import {
+  CLUSTER_DNS,
+  CLUSTER_DNS_UPSTREAM,
+  EXTERNAL_ADDRESS,
+  fetchInNetworkOf,
+  mountsOf,
+  prepareNetwork,
+  startApi,
+  startDeployed,
+  startPodNetwork,
+} from "./deployed.ts";
+import type { Asked } from "./in-cluster-api.ts";
 
 const cluster = [
   ...["default", "kube-system", "shop"].map((name) => ({ kind: "Namespace", metadata: { name } })),
@@ -50,16 +51,29 @@ interface Row {
   readonly answers: Readonly<Record<string, string>>;
 }
 
+/** The cluster's DNS, and what it alone knows. */
+const clusterDns = [
+  `--listen-address=${CLUSTER_DNS},${CLUSTER_DNS_UPSTREAM}`,
+  "--local=/cluster.local/",
+  "--host-record=elsewhere.default.svc.cluster.local,10.96.9.9",
+];
+
 const everything = {
   "kubernetes.default.svc.cluster.local": "10.96.0.1",
   "orders.shop.svc.cluster.local": "10.96.7.7",
   "nothing.shop.svc.cluster.local": "NXDOMAIN",
-  "example.org": "REFUSED",
+  "elsewhere.default.svc.cluster.local": "NXDOMAIN",
+  "www.example.org": EXTERNAL_ADDRESS,
+};
+const forwarded = {
+  "elsewhere.default.svc.cluster.local": "10.96.9.9",
+  "nothing.shop.svc.cluster.local": "NXDOMAIN",
+  "www.example.org": EXTERNAL_ADDRESS,
 };
 const rows: readonly Row[] = [
   {
     title: "kubeadm's Deployment with our image and nothing else changed",
-    objects: () => readObjects("test/deploy/kubeadm.yaml").map(withoutMissing),
+    objects: () => readObjects("test/deploy/kubeadm.yaml"),
     kind: "Deployment",
     name: "coredns",
     role: { kind: "ClusterRole", name: "system:coredns" },
@@ -74,6 +88,20 @@ const rows: readonly Row[] = [
     answers: everything,
   },
   {
+    title: "kubernetes/overlays/node-cache",
+    objects: () => render("kubernetes/overlays/node-cache"),
+    kind: "DaemonSet",
+    name: "node-local-dns",
+    answers: forwarded,
+  },
+  {
+    title: "kubernetes/overlays/node-cache with NodeLocal DNSCache's own Corefile",
+    objects: () => render("kubernetes/overlays/node-cache").map(withNodeLocalDnsCache),
+    kind: "DaemonSet",
+    name: "node-local-dns",
+    answers: forwarded,
+  },
+  {
     title: "kubernetes/overlays/openshift",
     objects: () => render("kubernetes/overlays/openshift"),
     kind: "DaemonSet",
@@ -86,7 +114,7 @@ const rows: readonly Row[] = [
     objects: () => render("sidecar/manifests"),
     kind: "Pod",
     name: "app",
-    answers: { "orders.shop.svc.cluster.local": "10.0.0.20", "nothing.shop.svc.cluster.local": "NXDOMAIN", "example.org": "REFUSED" },
+    answers: { ...forwarded, "orders.shop.svc.cluster.local": "10.0.0.20" },
   },
   {
     title: "sidecar/api",
@@ -94,7 +122,7 @@ const rows: readonly Row[] = [
     kind: "Pod",
     name: "app",
     role: { kind: "Role", name: "app-dns" },
-    answers: { ...everything, "kubernetes.default.svc.cluster.local": "NXDOMAIN" },
+    answers: { ...forwarded, "orders.shop.svc.cluster.local": "10.96.7.7" },
   },
 ];
 
@@ -105,7 +133,7 @@ describe("deploy: servers started as their manifests say (C126)", function () {
   before(function () {
     needsRoot(this);
     needsKustomize(this);
-    needsPrograms(this, ...containerPrograms, "busybox");
+    needsPrograms(this, ...containerPrograms, "busybox", "dnsmasq");
     for (const nocap of [false, true]) images.set(nocap, layOutImage(nocap ? "nocap" : "standard"));
   });
 
@@ -114,44 +142,30 @@ describe("deploy: servers started as their manifests say (C126)", function () {
   });
 
   for (const { title, objects: objectsOf, kind, name, role, answers } of rows) {
-    it(`${title}: answers, probes as the kubelet would, asks the API for no more than it may`, async () => {
+    it(`${title}: answers for the cluster and the rest, probes as the kubelet would, asks the API for no more than it may`, async () => {
       const objects = objectsOf();
       const server = serverOf(objects, kind, name);
-      await using network = startNetwork();
-      await network.shows(/^up$/m);
-      const pid = network.child.pid ?? 0;
+      await using network = await startPodNetwork(...clusterDns);
+      const { pid } = network;
       prepareNetwork(server, pid);
       using work = temporaryFolder();
-      const mounts = mountsOf(server, work);
-      await using api = role === undefined ? undefined : startApi(pid, find(objects, role.kind, role.name));
-      if (api !== undefined) {
-        const [line] = await api.shows(/^\{"authority":.*$/m);
-        mounts[SERVICE_ACCOUNT] = serviceAccount(work, (JSON.parse(line) as { authority: string }).authority);
-      }
-      const { capabilities } = server.container.securityContext;
-      const [sysctl] = server.pod.securityContext?.sysctls ?? [];
-      await using running = startContainer(images.get(server.container.image.endsWith("-nocap")) as Image, {
-        capabilities: capabilities.add?.map((capability) => CAPABILITIES[capability]).join(",") ?? "-",
-        ...(sysctl !== undefined && { sysctl: `${sysctl.name.replaceAll(".", "/")}=${sysctl.value}` }),
-        args: server.container.args,
-        env: { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: String(API_PORT) },
-        mounts,
-        networkOf: pid,
-        patienceMs: PATIENCE_MS,
-      });
+      const { api, authority } = role === undefined ? {} : await startApi(network, find(objects, role.kind, role.name), cluster);
+      await using _api = api;
+      const image = images.get(server.container.image.endsWith("-nocap")) as Image;
+      await using running = startDeployed(server, image, network, mountsOf(server, work, authority));
       await running.shows(/^ndots-/m);
 
-      const { livenessProbe, readinessProbe, startupProbe } = server.container;
-      const readiness = readinessProbe ?? startupProbe;
-      const get = (path: string, probe: Probe): string => httpGet(pid, server, path, probe);
-      await until(() => readiness !== undefined && get(readiness.httpGet.path, readiness) === "200 OK", `ready: ${running.stdout()}`);
-      expect(get(livenessProbe.httpGet.path, livenessProbe)).to.equal("200 OK");
-
       const { hosts, dnsPort, http } = openedBy(server.corefile);
+      const { livenessProbe, readinessProbe, startupProbe } = server.container;
+      const readiness = http["/ready"] === undefined ? livenessProbe : (readinessProbe ?? startupProbe);
+      const get = (path: string, probe: Probe): string => httpGet(pid, server, path, probe);
+      await until(() => readiness !== undefined && get(readiness.httpGet.path, readiness) === "OK", `ready: ${running.stdout()}`);
+      expect(get(livenessProbe.httpGet.path, livenessProbe)).to.equal("OK");
+
       const metrics = http["/metrics"];
       if (metrics !== undefined) {
         const page = fetchInNetworkOf(pid, `http://127.0.0.1:${metrics.port}/metrics`);
-        expect(page).to.match(/^200 /).and.include("ndots_listener_info");
+        expect(page).to.include("ndots_listener_info");
       }
       for (const host of hosts.length === 0 ? ["127.0.0.1"] : hosts) {
         for (const [qname, answer] of Object.entries(answers)) {
@@ -180,63 +194,9 @@ describe("deploy: servers started as their manifests say (C126)", function () {
   }
 });
 
-// kubeadm's Corefile less what this version has not; see test/deploy/kubernetes.test.ts.
-function withoutMissing(object: KubeObject): KubeObject {
-  const corefile = object.data?.["Corefile"];
-  if (corefile === undefined) return object;
-  const missing = ["forward", "cache", "loop"].filter((name) => !plugins.has(name)).join("|");
-  const directive = new RegExp(`^ {4}(${missing})\\b.*?(\\{$[\\s\\S]*?^ {4}\\}$|$)\\n`, "gm");
-  return { ...object, data: { Corefile: missing === "" ? corefile : corefile.replace(directive, "") } };
-}
-
-// Holds a network of its own; the API server, the container and the questions join it.
-function startNetwork(): Running {
-  return startProcess("unshare", ["--net", "sh", "-c", "ip link set lo up && echo up && exec sleep 60"], {
-    patienceMs: PATIENCE_MS,
-  });
-}
-
-// What init containers before the server do to the network, with busybox as their image has it.
-function prepareNetwork({ pod, container }: Server, pid: number): void {
-  using applets = temporaryFolder();
-  const busybox = runInNetworkOf(pid, "sh", "-c", "command -v busybox").trim();
-  for (const applet of ["sh", "ip", "grep"]) symlinkSync(busybox, join(applets.path, applet));
-  for (const { name, command = [], env = [] } of pod.initContainers ?? []) {
-    if (name === container.name) break;
-    const variables = [`PATH=${applets.path}`, ...env.map(({ name: variable, value }) => `${variable}=${value}`)];
-    // A restarted node runs it on a network that has been prepared.
-    for (let time = 0; time < 2; time++) runInNetworkOf(pid, "env", ...variables, ...command);
-  }
-}
-
-// The container's ConfigMaps as the kubelet lays them out: `..data` leads to a folder, each key to a file in it.
-function mountsOf({ objects, pod, container }: Server, work: Folder): Record<string, string> {
-  const mounts: Record<string, string> = {};
-  for (const { name, mountPath } of container.volumeMounts) {
-    const configMap = pod.volumes.find((volume) => volume.name === name)?.configMap;
-    if (configMap !== undefined) mounts[mountPath] = keyFiles(join(work.path, name), find(objects, "ConfigMap", configMap.name).data ?? {});
-  }
-  return mounts;
-}
-
-function serviceAccount(work: Folder, authority: string): string {
-  return keyFiles(join(work.path, "service-account"), { token: TOKEN, "ca.crt": authority, namespace: "shop" });
-}
-
-function keyFiles(folder: string, data: Readonly<Record<string, string>>): string {
-  mkdirSync(join(folder, "..2026"), { recursive: true });
-  symlinkSync("..2026", join(folder, "..data"));
-  for (const [key, text] of Object.entries(data)) {
-    writeFileSync(join(folder, "..2026", key), text);
-    symlinkSync(`..data/${key}`, join(folder, key));
-  }
-  return folder;
-}
-
-function startApi(pid: number, { kind, rules = [] }: KubeObject): Running {
-  const options: InClusterApi = { token: TOKEN, port: API_PORT, rules, objects: cluster, ...(kind === "Role" && { namespace: "shop" }) };
-  const program = [process.execPath, "--import", "tsx", join(root, "test/e2e/in-cluster-api.ts"), JSON.stringify(options)];
-  return startProcess("nsenter", ["-t", String(pid), "--net", ...program], { cwd: root, patienceMs: PATIENCE_MS });
+// Its ConfigMap, filled in as its manifest says.
+function withNodeLocalDnsCache(object: KubeObject): KubeObject {
+  return object.kind === "ConfigMap" ? { ...object, data: { Corefile: NODE_LOCAL_DNS_CACHE } } : object;
 }
 
 async function requestsOf(api: Running): Promise<Asked[]> {
@@ -263,12 +223,6 @@ function httpGet(pid: number, { container }: Server, path: string, { httpGet: { 
   return fetchInNetworkOf(pid, `http://${host}:${number}${path}`);
 }
 
-// `200 BODY`
-function fetchInNetworkOf(pid: number, url: string): string {
-  const program = `fetch(${JSON.stringify(url)}).then(async (reply) => process.stdout.write(reply.status + " " + (await reply.text())))`;
-  return runInNetworkOf(pid, process.execPath, "-e", program);
-}
-
 function service(
   namespace: string,
   name: string,
@@ -276,3 +230,45 @@ function service(
 ): { kind: string; metadata: { namespace: string; name: string }; spec: object } {
   return { kind: "Service", metadata: { namespace, name }, spec: { clusterIP, ports: [{ name: "http", port: 80 }] } };
 }
+
+// Of Kubernetes' cluster/addons/dns/nodelocaldns (Apache-2.0), its __PILLAR__ words filled in.
+const CACHED = `bind 169.254.20.10 10.96.0.10
+    forward . ${CLUSTER_DNS_UPSTREAM} {
+            force_tcp
+    }
+    prometheus :9253`;
+const NODE_LOCAL_DNS_CACHE = `cluster.local:53 {
+    errors
+    cache {
+            success 9984 30
+            denial 9984 5
+    }
+    reload
+    loop
+    ${CACHED}
+    health 169.254.20.10:8080
+    }
+in-addr.arpa:53 {
+    errors
+    cache 30
+    reload
+    loop
+    ${CACHED}
+    }
+ip6.arpa:53 {
+    errors
+    cache 30
+    reload
+    loop
+    ${CACHED}
+    }
+.:53 {
+    errors
+    cache 30
+    reload
+    loop
+    bind 169.254.20.10 10.96.0.10
+    forward . /etc/resolv.conf
+    prometheus :9253
+    }
+`;

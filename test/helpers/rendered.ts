@@ -35,7 +35,11 @@ export interface PodSpec {
   readonly automountServiceAccountToken?: boolean;
   readonly hostNetwork?: boolean;
   readonly dnsPolicy: string;
-  readonly dnsConfig?: { readonly nameservers: readonly string[]; readonly searches: readonly string[] };
+  readonly dnsConfig?: {
+    readonly nameservers: readonly string[];
+    readonly searches: readonly string[];
+    readonly options?: readonly { readonly name: string; readonly value?: string }[];
+  };
   readonly terminationGracePeriodSeconds?: number;
   readonly securityContext?: { readonly sysctls?: readonly { readonly name: string; readonly value: string }[] };
 }
@@ -73,6 +77,12 @@ export interface Server {
   readonly container: Container;
   readonly corefile: string;
 }
+
+/** Services' addresses as the kubelet gives them to containers. */
+export const serviceVariables: Readonly<Record<string, string>> = {
+  KUBERNETES_SERVICE_HOST: "10.96.0.1",
+  KUBE_DNS_UPSTREAM_SERVICE_HOST: "10.96.0.11",
+};
 
 /** The first kubectl with kustomize 5. */
 const KUBECTL_MINOR = 27;
@@ -141,9 +151,9 @@ export interface Opened {
 
 const paths: Readonly<Record<string, string>> = { health: "/health", ready: "/ready", prometheus: "/metrics" };
 
-/** What a Corefile of one block opens. */
+/** What the first block of a Corefile opens. */
 export function openedBy(corefile: string): Opened {
-  const parsed = parseCorefile({ file: "Corefile", text: corefile, env: {} });
+  const parsed = parseCorefile({ file: "Corefile", text: corefile, env: serviceVariables });
   const { blocks, findings } = readBlocks(parsed, plugins);
   const [block] = blocks;
   const http: Record<string, { host: string; port: number }> = {};
