@@ -90,10 +90,10 @@ export const syntax: Syntax<ForwardOptions> = directive({
     tls: once(tlsFiles()),
     tls_servername: once(one(word("NAME"))),
     source_address: once(one(ipAddress("IP"))),
+    doh_method: once(one(oneOf("POST", "GET"))),
     hedge: once(one(hedgeDelay())),
     case_randomization: once(optional(oneOf("on", "off"), "on" as const)),
     ipv6: once(one(oneOf("on", "off"))),
-    doh_method: once(one(oneOf("POST", "GET"))),
     resolver: notYet("upstreams by name are not supported yet, write their addresses"),
   },
   check({ args: { to }, expire = DEFAULT_EXPIRE_MS, max_age: maxAge = 0, tls_servername: serverName }, report, at) {

@@ -67,6 +67,34 @@ describe("plugins/forward over UDP", () => {
     expect(second?.edns).to.deep.include({ udpSize: 1232, dnssecOk: false });
   });
 
+  it("AD is told to those who ask with DO or AD", async () => {
+    await using upstream = await startUpstream({ records: RECORDS, script: { flags: Flags.AD } });
+    await using forward = await forwarding(`forward . ${upstream.to}`);
+    expect((await forward.ask("www.example.org.")).message.flags & Flags.AD).to.equal(0);
+    expect((await forward.ask("www.example.org.", { flags: Flags.RD | Flags.AD })).message.flags & Flags.AD).to.equal(Flags.AD);
+    expect((await forward.ask("www.example.org.", { edns: { dnssecOk: true } })).message.flags & Flags.AD).to.equal(Flags.AD);
+  });
+
+  for (const [rule, answer] of [
+    ["a CNAME that leads to itself", "www.example.org. 5 IN CNAME www.example.org."],
+    ["a CNAME loop", "www.example.org. 5 IN CNAME b.example.org.\nb.example.org. 5 IN CNAME www.example.org."],
+    ["a chain of 100", Array.from({ length: 100 }, (_, n) => `c${n}.example.org. 5 IN CNAME c${n + 1}.example.org.`).join("\n")],
+  ] as const) {
+    it(`C84: ${rule} is passed on as it is, and nothing is asked for it`, async () => {
+      await using upstream = await startUpstream({ script: { answer } });
+      await using forward = await forwarding(`forward . ${upstream.to}`);
+      expect((await forward.ask("www.example.org.")).answer).to.deep.equal(answer.split("\n"));
+      expect(upstream.asked).to.have.length(1);
+    });
+  }
+
+  it("an upstream's extended error is told on", async () => {
+    const ede = Buffer.from([0, 15, 0, 5, 0, 9, 0x78, 0x79, 0x7a]); // 9: DNSKEY missing
+    await using upstream = await startUpstream({ script: { rcode: Rcodes.SERVFAIL, options: ede } });
+    await using forward = await forwarding(`forward . ${upstream.to}`);
+    expect((await forward.ask("www.example.org.", { edns: {} })).message.edns?.ede).to.deep.equal({ code: 9, text: "xyz" });
+  });
+
   const bad: readonly Defect[] = ["short", "garbage", "wrong-id", "wrong-name", "wrong-type", "no-question", "query", "stranger"];
   for (const defect of bad) {
     it(`C82: a packet that is bad (${defect}) is ignored, and the good one behind it taken`, async () => {
