@@ -11,6 +11,8 @@ import type { Instance } from "../../src/plugin.ts";
 import type { RegistryObject } from "../../src/registry/objects.ts";
 import { createRegistry, type WritableRegistry } from "../../src/registry/registry.ts";
 import * as testing from "../../src/testing.ts";
+import { startFakeApi } from "../helpers/fake-api/fake-api.ts";
+import type { KubeObject } from "../helpers/fake-api/objects.ts";
 import { fakeHost, query, readDirective, setUp, type FakeHost } from "../helpers/fake-host.ts";
 import { formatReply, SERIAL, service, slice, upserts } from "./kubernetes/fixture.ts";
 
@@ -278,5 +280,40 @@ describe("plugins/k8s_external", () => {
     expect((await testing.ask(address, "10.2.0.192.in-addr.arpa.", "PTR")).rcode).to.equal("NXDOMAIN");
     dns.registry.apply({ verb: "delete", object: first });
     expect((await testing.ask(address, web, "A")).rcode).to.equal("NXDOMAIN");
+  });
+
+  it("a load balancer that the API server tells of later is there then, and gone when it is", async () => {
+    await using api = await startFakeApi();
+    const balanced = (ingress: readonly object[]): KubeObject => ({
+      kind: "Service",
+      metadata: { name: "web", namespace: "default" },
+      spec: {
+        type: "LoadBalancer",
+        clusterIP: "10.3.0.10",
+        clusterIPs: ["10.3.0.10"],
+        ports: [{ name: "http", port: 80, protocol: "TCP" }],
+      },
+      status: { loadBalancer: { ingress } },
+    });
+    api.apply({ kind: "Namespace", metadata: { name: "default" } });
+    api.apply(balanced([]));
+    await using dns = await startServer({
+      corefile: `. {\n  kubernetes cluster.local {\n    endpoint ${api.url}\n  }\n  k8s_external example.org\n}`,
+    });
+    const told = async (): Promise<string> => {
+      const { rcode, answer } = await testing.ask(dns.address, web, "A");
+      return [rcode, ...answer.map((line) => line.split(" ").slice(3).join(" "))].join(" ");
+    };
+    const tells = async (text: string): Promise<void> => {
+      const endMs = performance.now() + 5000;
+      for (let now = await told(); now !== text; now = await told()) if (performance.now() > endMs) expect(now).to.equal(text);
+    };
+    await tells("NXDOMAIN");
+    api.apply(balanced([{ ip: "192.0.2.10" }]));
+    await tells("NOERROR A 192.0.2.10");
+    api.apply(balanced([{ hostname: "lb.example.net" }]));
+    await tells("NOERROR CNAME lb.example.net.");
+    api.apply(balanced([]));
+    await tells("NXDOMAIN");
   });
 });
