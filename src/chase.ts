@@ -33,15 +33,18 @@ function joined(aliases: Records, given: Answer): Answer {
   const again = end.answer.findIndex(({ owner, type }) => type === RRTypes.CNAME && owners.has(owner));
   if (again >= 0) return { ...aliases, answer: [...aliases.answer, ...end.answer.slice(0, again)] };
   const ede = end.ede ?? (end.rcode === Rcodes.SERVFAIL ? UNREACHED : aliases.ede);
+  const isForeign = [aliases, end].map(({ recursionAvailable }) => recursionAvailable === true);
+  // `cache` keeps foreign answers, and a foreign target's under its own name. What is ours in between may change at any time.
+  const perClient = aliases.perClient === true || end.perClient === true || (isForeign.includes(true) && isForeign.includes(false));
   return {
     ...emptyReply(end.rcode, aliases.by),
     authoritative: aliases.authoritative,
+    ...(isForeign.includes(true) && { recursionAvailable: true }),
     answer: [...aliases.answer, ...end.answer],
     authority: end.authority,
     additional: end.additional,
     ...(ede !== undefined && { ede }),
     ...(end.error !== undefined && { error: end.error }),
-    // `cache` keeps foreign answers, and the target's is kept under its own name. The CNAME is ours: it may change at any time.
-    ...(end.recursionAvailable === true && { recursionAvailable: true, perClient: true }),
+    ...(perClient && { perClient }),
   };
 }

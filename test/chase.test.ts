@@ -77,9 +77,16 @@ describe("an alias whose target is elsewhere", () => {
     });
   }
 
-  it("recursion was available if it was used, and only the target's own answer is remembered", async () => {
+  it("recursion was available if it was used; an answer that is foreign in part is remembered only in that part", async () => {
+    const own = replyWith("www.example.com. 5 IN A 10.0.0.1");
+    const made = recordsOf({ ...ALIASES, recursionAvailable: true }); // of `template`
     expect(await joined(foreign())).to.include({ recursionAvailable: true, perClient: true });
-    expect(await joined(replyWith("www.example.com. 5 IN A 10.0.0.1"))).to.not.have.any.keys("recursionAvailable", "perClient");
+    expect(await joined(own)).to.not.have.any.keys("recursionAvailable", "perClient");
+    expect(await joined(foreign(), made))
+      .to.include({ recursionAvailable: true })
+      .and.not.have.property("perClient");
+    expect(await joined(own, made)).to.include({ recursionAvailable: true, perClient: true });
+    expect(await joined({ ...own, perClient: true })).to.include({ perClient: true });
   });
 
   it("C50: a failure has the reason that the chain gives, else error 22", async () => {
