@@ -101,7 +101,7 @@ const RECORD_FIXED_BYTES = 10;
 const OPTION_HEAD_BYTES = 4;
 
 /** Where else names may have come compressed (RFC 3597 §4): never sent so by us, yet understood. */
-const NAMES_IN_RDATA: ReadonlyMap<RRType, NameLayout> = new Map<RRType, NameLayout>([
+export const NAMES_IN_RDATA: ReadonlyMap<RRType, NameLayout> = new Map<RRType, NameLayout>([
   ...COMPRESSIBLE,
   [RRTypes.RP, { skip: 0, names: 2 }],
   [RRTypes.AFSDB, { skip: 2, names: 1 }],

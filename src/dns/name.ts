@@ -13,7 +13,7 @@ export const MAX_NAME_BYTES = 255;
 /** Octets in the longest label (RFC 1035 §3.1). */
 export const MAX_LABEL_BYTES = 63;
 /** Pointers followed in one name: as many as it can have labels, so that reading a name takes bounded time. */
-const MAX_POINTERS = 127;
+export const MAX_POINTERS = 127;
 /** The root: the empty name. */
 export const ROOT: Name = "\0" as Name;
 

@@ -1,7 +1,7 @@
 // Another server's messages as replies: read once when they come in (plugins/forward), then told on as they are. Who has
 // to look at their records decodes them with recordsOf(). Pure.
 
-import { decodeMessage, type DecodedRecord } from "./decode.ts";
+import { decodeMessage, NAMES_IN_RDATA, type DecodedRecord } from "./decode.ts";
 import {
   emptyReply,
   Flags,
@@ -18,41 +18,43 @@ import {
   type Reply,
   type Wire,
 } from "./message.ts";
-import { RRClasses, RRTypes, type Rdata, type RecordSet } from "./records.ts";
+import { MAX_LABEL_BYTES, MAX_NAME_BYTES, MAX_POINTERS } from "./name.ts";
+import { RRClasses, RRTypes, type Rdata, type RecordSet, type RRType } from "./records.ts";
 
 const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
 const POINTER_BITS = 0xc0;
-const MAX_LABEL_BYTES = 63;
 /** An extended error's text as we tell it, so that no reply grows by more (message.ts). */
 const MAX_EDE_TEXT_BYTES = 64;
 
 /**
- * The reply in a server's packet; undefined where the packet is not sound: records that do not add up, names that point
- * out of it. What the question must be is the caller's to check; here it is only one, and without pointers. The packet is copied.
+ * The reply in a server's packet; undefined where the packet is not sound: records that do not add up, names that can't be
+ * read. What the question must be is the caller's to check; here it is only one, and without pointers. The packet is copied.
  * @param by the plugin that asked.
  */
 export function readAnswer(packet: Uint8Array, by: string): Wire | undefined {
   if (packet.length < HEADER_BYTES + 5 || uint16(packet, 4) !== 1) return undefined;
   const flags = uint16(packet, 2);
   if ((flags & Flags.QR) === 0) return undefined;
-  const questionAt = questionEnd(packet);
-  if (questionAt > packet.length) return undefined;
-  const plain = uint16(packet, 6) + uint16(packet, 8);
-  let at = questionAt;
-  for (let left = plain; left > 0; left--) {
-    at = skipRecord(packet, at);
-    if (at < 0) return undefined;
+  let at = questionEnd(packet);
+  if (at > packet.length || skipName(packet, HEADER_BYTES) !== at - TYPE_AND_CLASS_BYTES) return undefined;
+  for (let left = uint16(packet, 6) + uint16(packet, 8); left > 0; left--) {
+    const fixedAt = skipName(packet, at);
+    at = recordEnd(packet, fixedAt);
+    // OPT and TSIG have their place among the additional records (RFC 6891 §6.1.1, RFC 8945 §5.1).
+    if (at < 0 || isOfMessage(uint16(packet, fixedAt))) return undefined;
   }
   let end = at;
   let additional = 0;
   let opt = -1;
   for (let left = uint16(packet, 10); left > 0; left--) {
-    const next = skipRecord(packet, at);
+    const fixedAt = skipName(packet, at);
+    const next = recordEnd(packet, fixedAt);
     if (next < 0) return undefined;
-    const type = uint16(packet, skipName(packet, at));
+    const type = uint16(packet, fixedAt);
+    if (type === RRTypes.OPT && packet[at] !== 0) return undefined;
     if (type === RRTypes.OPT && opt < 0) opt = at;
     // What stands behind an OPT or TSIG record is more of them; other records there could point into what is taken out.
-    if (opt < 0 && type !== RRTypes.TSIG && end === at) {
+    if (!isOfMessage(type) && end === at) {
       end = next;
       additional++;
     }
@@ -133,26 +135,49 @@ function readEde(packet: Uint8Array, start: number, length: number): Ede | undef
   return undefined;
 }
 
-function skipRecord(packet: Uint8Array, start: number): number {
-  const at = skipName(packet, start);
-  if (at < 0 || at + RR_FIXED_BYTES > packet.length) return -1;
-  const next = at + RR_FIXED_BYTES + uint16(packet, at + 8);
-  return next <= packet.length ? next : -1;
+/** About the message, not about names: taken out. */
+function isOfMessage(type: RRType): boolean {
+  return type === RRTypes.OPT || type === RRTypes.TSIG;
 }
 
-// The offset behind a name, or -1. Where its pointer leads is looked at only if it could lead forwards.
+// The offset behind a record whose name ends at `fixedAt`, or -1 where it, or a name in it, can't be read.
+function recordEnd(packet: Uint8Array, fixedAt: number): number {
+  if (fixedAt < 0 || fixedAt + RR_FIXED_BYTES > packet.length) return -1;
+  const end = fixedAt + RR_FIXED_BYTES + uint16(packet, fixedAt + 8);
+  if (end > packet.length) return -1;
+  const layout = NAMES_IN_RDATA.get(uint16(packet, fixedAt));
+  if (layout === undefined) return end;
+  let name = fixedAt + RR_FIXED_BYTES + layout.skip;
+  for (let left = layout.names; left > 0; left--) {
+    name = skipName(packet, name);
+    if (name < 0 || name > end) return -1;
+  }
+  return end;
+}
+
+// The offset behind a name, or -1 where readName() could not read it: for every record of every answer, so no text is made.
 function skipName(packet: Uint8Array, start: number): number {
+  // As most owners: the question's name.
+  if (packet[start] === POINTER_BITS && packet[start + 1] === HEADER_BYTES && start > HEADER_BYTES) return start + 2;
   let at = start;
-  while (at < packet.length) {
-    const length = packet[at] as number;
-    if (length === 0) return at + 1;
+  let end = -1;
+  let lowest = start;
+  let bytes = 1;
+  for (let pointers = 0; ;) {
+    const length = packet[at];
+    if (length === undefined) return -1;
+    if (length === 0) return end < 0 ? at + 1 : end;
     if (length >= POINTER_BITS) {
-      if (at + 2 > packet.length) return -1;
-      const target = uint16(packet, at) & 0x3fff;
-      return target >= HEADER_BYTES && target < start ? at + 2 : -1;
+      const low = packet[at + 1];
+      if (low === undefined) return -1;
+      if (end < 0) end = at + 2;
+      at = ((length & ~POINTER_BITS) << 8) | low;
+      if (at < HEADER_BYTES || at >= lowest || ++pointers > MAX_POINTERS) return -1;
+      lowest = at;
+      continue;
     }
-    if (length > MAX_LABEL_BYTES) return -1;
+    bytes += 1 + length;
+    if (length > MAX_LABEL_BYTES || bytes > MAX_NAME_BYTES) return -1;
     at += 1 + length;
   }
-  return -1;
 }
