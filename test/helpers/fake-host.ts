@@ -130,10 +130,11 @@ export interface Asked {
   readonly flags?: number;
   readonly edns?: Partial<Edns>;
   readonly client?: Partial<Client>;
+  readonly upstreamOptions?: Uint8Array;
 }
 
 /** A query as respond() would make it of a packet. `name` is text, or a Name with odd bytes. */
-export function query(name: string | Name, { type = RRTypes.A, id = 1, flags = 0x0100, edns, client }: Asked = {}): Query {
+export function query(name: string | Name, { type = RRTypes.A, id = 1, flags = 0x0100, edns, client, upstreamOptions }: Asked = {}): Query {
   const qname = name.endsWith("\0") ? (name as Name) : parseName(name);
   return {
     qname,
@@ -141,6 +142,7 @@ export function query(name: string | Name, { type = RRTypes.A, id = 1, flags = 0
     qclass: 1,
     id,
     flags,
+    ...(upstreamOptions !== undefined && { upstreamOptions }),
     edns: edns === undefined ? undefined : { udpSize: 1232, dnssecOk: false, options: new Uint8Array(0), ...edns },
     client: { address: "192.0.2.7", port: 50759, family: 4, localAddress: "192.0.2.53", localPort: 53, transport: "udp", ...client },
     wire: Buffer.concat([

@@ -61,7 +61,7 @@ export function createRemembered(clock: Clock): Remembered {
   }
 }
 
-// The table tells answers only to those who ask like this.
-function isPlain({ qclass, flags, edns }: Query): boolean {
-  return qclass === RRClasses.IN && (flags & (Flags.CD | Flags.AD)) === 0 && edns?.dnssecOk !== true;
+// The table tells answers only to those who ask like this, and whatever plugins put in for upstreams (`rewrite edns0`).
+function isPlain({ qclass, flags, edns, upstreamOptions }: Query): boolean {
+  return qclass === RRClasses.IN && (flags & (Flags.CD | Flags.AD)) === 0 && edns?.dnssecOk !== true && upstreamOptions === undefined;
 }
