@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import fc from "fast-check";
 
 import { RRTypes } from "../../../src/dns/records.ts";
 import { compileCondition } from "../../../src/plugins/view/expression.ts";
@@ -137,4 +138,42 @@ describe("plugins/view: expressions", () => {
       expect.fail("it was taken");
     });
   }
+
+  it("whatever the text: a condition, or an error with its place", () => {
+    const words = [
+      "name()",
+      "do()",
+      "id()",
+      "'a'",
+      "1",
+      "-",
+      "not",
+      "in",
+      "matches",
+      "==",
+      "<",
+      "&&",
+      "or",
+      "(",
+      ")",
+      "[",
+      "]",
+      ",",
+      "%",
+      "incidr(",
+      "é",
+    ];
+    const soup = fc.array(fc.constantFrom(...words), { maxLength: 12 }).map((parts) => parts.join(" "));
+    fc.assert(
+      fc.property(fc.oneof(soup, fc.string()), (text) => {
+        try {
+          expect(compileCondition(text)(about(asks))).to.be.a("boolean");
+        } catch (error) {
+          expect(error).to.be.instanceOf(ExpressionError);
+          expect((error as ExpressionError).at).to.be.within(0, text.length);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
 });
