@@ -2,7 +2,6 @@
 // before once what they say has changed. Used by tls.ts. Nothing of a key ever reaches a message.
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { createSecureContext } from "node:tls";
 import type { Clock } from "../../clock.ts";
 import { followedFile, type FollowedFile } from "../../followed-file.ts";
 import type { ClientAuth, Credentials } from "../../plugin.ts";
@@ -77,7 +76,7 @@ async function lookAt(followed: Part): Promise<boolean> {
   }
 }
 
-function judge(files: CredentialFiles, credentials: Credentials): Loaded | Unusable {
+async function judge(files: CredentialFiles, credentials: Credentials): Promise<Loaded | Unusable> {
   const { cert, key, ca } = credentials;
   const own = certificateIn(cert);
   if (own === undefined) return { problem: `certificate ${files.cert}: holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)` };
@@ -94,6 +93,7 @@ function judge(files: CredentialFiles, credentials: Credentials): Loaded | Unusa
     return { problem: `key ${files.key}: ${why}` };
   }
   try {
+    const { createSecureContext } = await import("node:tls"); // loaded where it is used: a start is counted in milliseconds
     createSecureContext({ cert, key, ...(ca !== undefined && { ca }) }); // the rest of the chain, and what OpenSSL refuses
   } catch (error) {
     return { problem: `certificate ${files.cert}: ${error instanceof Error ? error.message : String(error)}` };
