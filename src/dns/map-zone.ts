@@ -15,11 +15,23 @@ export interface ZoneOptions {
 }
 
 /** Makes a zone of its records; throws NDOTS_ERR_RDATA where they can't stand in one zone. */
-export function createZone({ apex, records }: ZoneOptions): Zone {
-  const stored = groupByOwner(apex, records);
+export function createZone(options: ZoneOptions): Zone {
+  const steps = zoneSteps(options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Names between two steps: about a millisecond. */
+const NAMES_A_STEP = 200;
+
+/** The same for large zones: yields now and then, and returns the zone. */
+export function* zoneSteps({ apex, records }: ZoneOptions): Generator<undefined, Zone> {
+  const stored = yield* groupByOwner(apex, records);
   const negative = negativeSoa(stored.get(apex));
   const cuts = cutsOf(apex, stored);
-  const nodes = treeOf(apex, stored, new Set([...cuts.keys(), ...[...stored].filter(hasDname).map(([owner]) => owner)]), cuts);
+  const nodes = yield* treeOf(apex, stored, new Set([...cuts.keys(), ...[...stored].filter(hasDname).map(([owner]) => owner)]), cuts);
   return {
     apex,
     complete: true,
@@ -35,16 +47,17 @@ export function createZone({ apex, records }: ZoneOptions): Zone {
 /** What signed zones have at every name (RFC 4035 §2.5). */
 const BESIDE_CNAME: ReadonlySet<RRType> = new Set([RRTypes.RRSIG, RRTypes.NSEC]);
 
-function groupByOwner(apex: Name, records: readonly RecordSet[]): Map<Name, RecordSet[]> {
+function* groupByOwner(apex: Name, records: readonly RecordSet[]): Generator<undefined, Map<Name, RecordSet[]>> {
   const stored = new Map<Name, RecordSet[]>();
-  for (const rrset of records) {
+  for (const [index, rrset] of records.entries()) {
+    if (index % NAMES_A_STEP === 0) yield;
     const { owner, type } = rrset;
     const complain = (what: string): NdotsError => new NdotsError("NDOTS_ERR_RDATA", `${formatName(owner)} ${typeName(type)}: ${what}`);
     if (!isWithin(owner, apex)) throw complain(`is not in the zone ${formatName(apex)}`);
     if (type === RRTypes.SOA && owner !== apex) throw complain(`belongs to the apex, ${formatName(apex)}`);
     const others = stored.get(owner) ?? [];
     if (others.some((other) => other.type === type)) throw complain("is given twice");
-    const withCname = [...others, rrset].filter((each) => !BESIDE_CNAME.has(each.type));
+    const withCname = others.length === 0 ? [] : [...others, rrset].filter((each) => !BESIDE_CNAME.has(each.type));
     if (withCname.length > 1 && withCname.some((each) => each.type === RRTypes.CNAME)) {
       throw complain("an owner of a CNAME has no other records (RFC 2181 §10.1)");
     }
@@ -82,14 +95,16 @@ function hasDname([, rrsets]: readonly [Name, readonly RecordSet[]]): boolean {
 }
 
 /** @param ends below these names nothing of the zone stands, whatever is written. */
-function treeOf(
+function* treeOf(
   apex: Name,
   stored: ReadonlyMap<Name, readonly RecordSet[]>,
   ends: ReadonlySet<Name>,
   cuts: ReadonlyMap<Name, ZoneCut>,
-): Map<Name, Node> {
+): Generator<undefined, Map<Name, Node>> {
   const nodes = new Map<Name, Node>([[apex, { rrsets: stored.get(apex) ?? [], ...(ends.has(apex) && { openBelow: true }) }]]);
+  let count = 0;
   for (const [owner, rrsets] of stored) {
+    if (++count % NAMES_A_STEP === 0) yield;
     if (owner === apex || isBelow(owner, apex, ends)) continue;
     const cut = cuts.get(owner);
     if (cut !== undefined) nodes.set(owner, { rrsets, cut, askChain: true, openBelow: true });

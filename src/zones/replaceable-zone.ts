@@ -4,10 +4,11 @@
 import { isWithin, type Name } from "../dns/name.ts";
 import { RRTypes, type RecordSet, type RRType } from "../dns/records.ts";
 import type { NamesListener, Node, Zone } from "../dns/zone.ts";
+import { tellChanges } from "./telling.ts";
 
 export interface ReplaceableZone extends Zone {
-  /** Puts other records in the place of those before. */
-  replace(zone: Zone): void;
+  /** Puts other records in the place of those before, at once; resolves when all who follow have been told. */
+  replace(zone: Zone): Promise<void>;
 }
 
 export interface ReplaceableZoneOptions {
@@ -47,20 +48,20 @@ export function replaceableZone({ apex, zone: first, fallthrough }: ReplaceableZ
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    replace(next) {
-      const changed = current === undefined ? [] : changedNames(current, next);
+    async replace(next) {
+      const before = current;
       current = next;
-      for (const listener of listeners) listener(changed); // also where only the SOA of negative answers differs
+      for (const listener of listeners) listener([]); // it is ready now, or the SOA of negative answers differs
+      if (before !== undefined) await tellChanges(compareNames(before, next), listeners);
     },
   };
 }
 
-function changedNames(before: Zone, after: Zone): readonly Name[] {
+// Each name, undefined for one that has not changed.
+function* compareNames(before: Zone, after: Zone): Generator<Name | undefined> {
   const known = new Set(before.names());
-  const changed: Name[] = [];
-  for (const name of known) if (!isSame(before.node(name), after.node(name))) changed.push(name);
-  for (const name of after.names()) if (!known.has(name)) changed.push(name);
-  return changed;
+  for (const name of known) yield isSame(before.node(name), after.node(name)) ? undefined : name;
+  for (const name of after.names()) yield known.has(name) ? undefined : name;
 }
 
 function isSame(one: Node | undefined, other: Node | undefined): boolean {

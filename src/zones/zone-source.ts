@@ -5,10 +5,10 @@ import { createHash } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import type { Clock } from "../clock.ts";
-import { createZone } from "../dns/map-zone.ts";
+import { zoneSteps } from "../dns/map-zone.ts";
 import type { Name } from "../dns/name.ts";
 import type { Zone } from "../dns/zone.ts";
-import { zoneFileSteps, type IncludedFile, type ZoneFile } from "../dns/zone-file.ts";
+import { zoneFileSteps, type IncludedFile } from "../dns/zone-file.ts";
 import { NdotsError, type Finding } from "../errors.ts";
 import { followedFile, type FollowedFile } from "../followed-file.ts";
 import { timeSlice } from "../registry/time-slice.ts";
@@ -60,7 +60,7 @@ export function zoneSource(path: string, apex: Name, clock: Clock): ZoneSource {
       hash.update(`\n${other.length} ${other} ${got.text.length}\n`).update(got.text);
       return { file: other, text: got.text };
     };
-    const zoneFile = await parse({ file: path, text, apex, include });
+    const zoneFile = await inSlices(zoneFileSteps({ file: path, text, apex, include }));
     if (included.size === 0) text = ""; // it is read again with every change
     const now = hash.digest("base64");
     if (now === digest) return { kind: "same" };
@@ -68,7 +68,7 @@ export function zoneSource(path: string, apex: Name, clock: Clock): ZoneSource {
     const { findings, serial, records } = zoneFile;
     if (findings.some(({ severity }) => severity === "error")) return { kind: "wrong", findings };
     try {
-      return { kind: "read", zone: createZone({ apex, records }), serial, findings };
+      return { kind: "read", zone: await inSlices(zoneSteps({ apex, records })), serial, findings };
     } catch (error) {
       if (!(error instanceof NdotsError)) throw error;
       return { kind: "wrong", findings: [...findings, { severity: "error", file: path, line: 0, column: 0, message: error.message }] };
@@ -76,9 +76,8 @@ export function zoneSource(path: string, apex: Name, clock: Clock): ZoneSource {
   }
 }
 
-async function parse(input: Parameters<typeof zoneFileSteps>[0]): Promise<ZoneFile> {
+async function inSlices<T>(steps: Generator<undefined, T>): Promise<T> {
   const slice = timeSlice();
-  const steps = zoneFileSteps(input);
   for (;;) {
     const step = steps.next();
     if (step.done === true) return step.value;

@@ -129,12 +129,12 @@ describe("plugins/transfer: what is answered", () => {
     expect(asked()).to.include({ rcode: 2, error: "plugin/transfer: the zone has not been read" });
     const text = (count: number): string =>
       `@ SOA ns hostmaster 7 2 3 4 30\n${Array.from({ length: count }, (_, n) => `${n} TXT "${"x".repeat(200)}"\n`).join("")}`;
-    zone.replace(zoneOf(text(50_000)));
+    await zone.replace(zoneOf(text(50_000)));
     for (let times = 0; times < 5; times++) expect(asked().rcode).to.equal(0);
     expect(asked()).to.include({ rcode: 2, error: "plugin/transfer: too many transfers at once" });
     await clock.advance(61_000);
     expect(asked().rcode).to.equal(0);
-    zone.replace(zoneOf(text(80_000)));
+    await zone.replace(zoneOf(text(80_000)));
     expect(asked()).to.include({ rcode: 2, error: "plugin/transfer: zone example.org. is too large to transfer" });
   });
 
@@ -264,7 +264,7 @@ describe("plugins/transfer: over sockets", () => {
       await instance.start?.();
       expect(await first).to.equal("2400 example.org. 00060001");
       const second = heard();
-      zone.replace(zoneOf(TEXT.replace(" 7 ", " 8 ")));
+      await zone.replace(zoneOf(TEXT.replace(" 7 ", " 8 ")));
       expect(await second).to.equal("2400 example.org. 00060001");
       await instance.stop?.();
     } finally {

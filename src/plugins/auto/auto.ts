@@ -21,7 +21,7 @@ import { formatName, isWithin, type Name } from "../../dns/name.ts";
 import { formatFinding, type Position } from "../../errors.ts";
 import { lookEvery } from "../../followed-file.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
-import { answerFromZones } from "../../zones/answers.ts";
+import { zoneHandler } from "../../zone-handler.ts";
 import { replaceableZone, type ReplaceableZone } from "../../zones/replaceable-zone.ts";
 import { zoneSource, type ZoneLook, type ZoneSource } from "../../zones/zone-source.ts";
 import { findZoneFiles, type NamePattern } from "./folder.ts";
@@ -107,13 +107,18 @@ export async function setUpAuto(options: AutoOptions, host: Host, at: Position, 
   let told: ReadonlySet<string> = new Set();
   let served: readonly ReplaceableZone[] = [];
   await look();
+  const answer = zoneHandler({
+    name: NAME,
+    get zones() {
+      return served;
+    },
+    fallsThrough: () => false,
+    ask: (query) => host.ask(query),
+  });
 
   return {
     transparent: { below: origins },
-    handle(query, next) {
-      if (!origins.some((origin) => isWithin(query.qname, origin))) return next(query);
-      return answerFromZones(query, next, { by: NAME, zones: served, fallthroughOf: () => [], ask: host.ask });
-    },
+    handle: (query, next) => (origins.some((origin) => isWithin(query.qname, origin)) ? answer(query, next) : next(query)),
     start() {
       info = (line) => host.log.info(line);
       for (const line of log.splice(0)) info(line);
@@ -131,7 +136,7 @@ export async function setUpAuto(options: AutoOptions, host: Host, at: Position, 
       if (ended.signal.aborted) return;
       const held = found.get(origin);
       const source = held?.path === path ? held.source : zoneSource(path, origin, clock);
-      found.set(origin, { path, source, zone: taken(origin, path, held?.zone, await source.look()) });
+      found.set(origin, { path, source, zone: await taken(origin, path, held?.zone, await source.look()) });
     }
     for (const origin of found.keys()) {
       if (files.has(origin)) continue;
@@ -141,7 +146,12 @@ export async function setUpAuto(options: AutoOptions, host: Host, at: Position, 
     served = [...found.values()].flatMap(({ zone }) => zone ?? []);
   }
 
-  function taken(origin: Name, path: string, zone: ReplaceableZone | undefined, given: ZoneLook): ReplaceableZone | undefined {
+  async function taken(
+    origin: Name,
+    path: string,
+    zone: ReplaceableZone | undefined,
+    given: ZoneLook,
+  ): Promise<ReplaceableZone | undefined> {
     if (given.kind === "lost") warn(`Opening ${path} failed: ${given.why}`);
     if (given.kind === "wrong") warn(`Parse zone \`${formatName(origin)}': ${given.findings.map(formatFinding).join("; ")}`);
     if (given.kind !== "read") return zone;
@@ -150,7 +160,7 @@ export async function setUpAuto(options: AutoOptions, host: Host, at: Position, 
       info(`Inserting zone \`${formatName(origin)}' from: ${path}`);
       return replaceableZone({ apex: origin, zone: given.zone, fallthrough: [] });
     }
-    zone.replace(given.zone);
+    await zone.replace(given.zone);
     info(`Successfully reloaded zone "${formatName(origin)}" in "${path}" with ${given.serial} SOA serial`);
     return zone;
   }

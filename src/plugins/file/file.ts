@@ -6,12 +6,12 @@ import { systemClock, type Clock } from "../../clock.ts";
 import { filePath, goDuration } from "../../config/arguments.ts";
 import { deprecated, directive, none, once, one, readArgument, rest, zones, type Shape, type Syntax } from "../../config/directive.ts";
 import { word } from "../../config/arguments.ts";
-import { formatName, ROOT, type Name } from "../../dns/name.ts";
+import { formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
 import { FindingsError, formatFinding, type Position } from "../../errors.ts";
 import { lookEvery } from "../../followed-file.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
-import { answerFromZones } from "../../zones/answers.ts";
+import { zoneHandler } from "../../zone-handler.ts";
 import { replaceableZone, type ReplaceableZone } from "../../zones/replaceable-zone.ts";
 import { zoneSource, type ZoneSource } from "../../zones/zone-source.ts";
 
@@ -95,17 +95,17 @@ export async function setUpFiles(lines: readonly FileOptions[], host: Host, cloc
   }
   const all = [...served.values()];
   const published: readonly Zone[] = all.map(({ zone }) => zone);
-  const answers = {
-    by: NAME,
+  const handle = zoneHandler({
+    name: NAME,
     zones: published,
-    fallthroughOf: ({ apex }: Zone) => served.get(apex)?.fallthrough ?? [],
-    ask: (query: Parameters<Host["ask"]>[0]) => host.ask(query),
-  };
+    fallsThrough: (name, { apex }) => served.get(apex)?.fallthrough.some((suffix) => isWithin(name, suffix)) === true,
+    ask: (query) => host.ask(query),
+  });
   const ended = new AbortController();
   return {
     zones: published,
     transparent: true,
-    handle: (query, next) => answerFromZones(query, next, answers),
+    handle,
     start() {
       for (const each of all) {
         // Ends with stop(), and never rejects.
@@ -141,7 +141,7 @@ export async function setUpFiles(lines: readonly FileOptions[], host: Host, cloc
       return host.log.error(`Parsing zone "${name}": ${found.findings.map(formatFinding).join("; ")}`);
     }
     for (const finding of found.findings) host.report(finding);
-    zone.replace(found.zone);
+    await zone.replace(found.zone);
     host.log.info(`Successfully reloaded zone "${name}" in "${path}" with ${found.serial} SOA serial`);
     if (found.serial === each.serial) host.log.warning(`Zone "${name}" has changed, its SOA serial ${found.serial} has not`);
     each.serial = found.serial;

@@ -134,18 +134,20 @@ export function addressesOf({ names }: HostsTable, name: Name): Addresses | unde
   return names.get(name) ?? (name === ROOT ? undefined : names.get((WILDCARD + parentOf(name)) as Name));
 }
 
-/** Every name whose answers differ between two tables, names for which a wildcard stands not. */
-export function* changedNames(before: HostsTable, after: HostsTable): Generator<Name> {
-  for (const [name, addresses] of before.names) if (!isSame(addresses, after.names.get(name))) yield name;
-  for (const name of after.names.keys()) if (!before.names.has(name)) yield name;
-  for (const name of before.wildcardParents) if (!after.wildcardParents.has(name)) yield name;
-  for (const name of after.wildcardParents) if (!before.wildcardParents.has(name)) yield name;
-  for (const [name, hosts] of before.reverse) if (hosts.join("") !== after.reverse.get(name)?.join("")) yield name;
-  for (const name of after.reverse.keys()) if (!before.reverse.has(name)) yield name;
+/** Every name of two tables, undefined for one whose answers don't differ. Names for which a wildcard stands are not among them. */
+export function* compareNames(before: HostsTable, after: HostsTable): Generator<Name | undefined> {
+  for (const [name, addresses] of before.names) yield isSame(addresses, after.names.get(name)) ? undefined : name;
+  for (const name of after.names.keys()) yield before.names.has(name) ? undefined : name;
+  for (const name of before.wildcardParents) yield after.wildcardParents.has(name) ? undefined : name;
+  for (const name of after.wildcardParents) yield before.wildcardParents.has(name) ? undefined : name;
+  for (const [name, hosts] of before.reverse) yield hosts.join("") === after.reverse.get(name)?.join("") ? undefined : name;
+  for (const name of after.reverse.keys()) yield before.reverse.has(name) ? undefined : name;
 }
 
 function isSame(one: Addresses, other: Addresses | undefined): boolean {
-  return (
-    other !== undefined && Buffer.concat(one.v4).equals(Buffer.concat(other.v4)) && Buffer.concat(one.v6).equals(Buffer.concat(other.v6))
-  );
+  return other !== undefined && isSameList(one.v4, other.v4) && isSameList(one.v6, other.v6);
+}
+
+function isSameList(one: readonly Rdata[], other: readonly Rdata[]): boolean {
+  return one.length === other.length && one.every((bytes, index) => Buffer.compare(bytes, other[index] as Rdata) === 0);
 }

@@ -71,7 +71,7 @@ export async function setUpHosts(options: HostsOptions, host: Host, at: Position
     if (found.kind === "lost") host.log.warning(`Hosts file ${path} ${found.why}: what was read before is answered`);
     if (found.kind !== "read") return;
     const table = await read(false, found);
-    if (!ended.signal.aborted) zone.replace(table);
+    if (!ended.signal.aborted) await zone.replace(table);
   }
 
   async function read(isFirst: boolean, found: Look): Promise<HostsTable> {

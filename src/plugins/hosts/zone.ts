@@ -6,7 +6,8 @@ import { isWithin, ROOT, type Name } from "../../dns/name.ts";
 import { nameRdata } from "../../dns/rdata.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
 import type { NamesListener, Node, Zone } from "../../dns/zone.ts";
-import { addressesOf, changedNames, type Addresses, type HostsTable } from "./entries.ts";
+import { tellChanges } from "../../zones/telling.ts";
+import { addressesOf, compareNames, type Addresses, type HostsTable } from "./entries.ts";
 
 export interface HostsZone extends Zone {
   /** What the name has; undefined where it is in none of the zones, or nothing is said of it. */
@@ -14,8 +15,8 @@ export interface HostsZone extends Zone {
   /** The PTR rrset of a reverse name. */
   pointers(name: Name): RecordSet | undefined;
   addressSets(name: Name, addresses: Addresses): readonly RecordSet[];
-  /** What the file says now. */
-  replace(table: HostsTable): void;
+  /** What the file says now, answered at once; resolves when all who follow have been told. */
+  replace(table: HostsTable): Promise<void>;
 }
 
 export interface HostsZoneOptions {
@@ -70,10 +71,10 @@ export function hostsZone({ table: first, zones, passes, ttl }: HostsZoneOptions
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    replace(next) {
-      const changed = [...changedNames(table, next)];
+    async replace(next) {
+      const before = table;
       table = next;
-      if (changed.length > 0) for (const listener of listeners) listener(changed);
+      await tellChanges(compareNames(before, next), listeners);
     },
   };
   return zone;
