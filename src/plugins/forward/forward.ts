@@ -20,7 +20,7 @@ import { createForwardMetrics } from "./metrics.ts";
 import { DEFAULT_EXPIRE_MS, DEFAULT_HEALTH_CHECK, syntax, type ForwardOptions, type TlsFiles } from "./options.ts";
 import { createPolicy } from "./policy.ts";
 import { MAX_UPSTREAMS, parseNameservers } from "./resolv-conf.ts";
-import { Resolver } from "./resolver.ts";
+import type { Resolver } from "./resolver.ts";
 import type { TlsOptions } from "./stream.ts";
 import { Wheel } from "./wheel.ts";
 
@@ -59,6 +59,7 @@ async function setup(options: ForwardOptions, host: Host, at: Position, clock: C
   const endpoints = (): Endpoint[] => to.flatMap((one, index) => ("file" in one ? (files[index]?.endpoints ?? []) : [one]));
   if (endpoints().length > MAX_UPSTREAMS) throw refused(at, `more than ${MAX_UPSTREAMS} TOs configured: ${endpoints().length}`);
 
+  const { Resolver } = await import("./resolver.ts"); // with TLS and HTTP/2, for which no server without `forward` waits
   const wheel = new Wheel(clock);
   const resolver = new Resolver(
     {
