@@ -13,23 +13,28 @@ import type { Answer, Handler, MaybePromise, Next } from "./plugin.ts";
 export interface ServedZones {
   /** The plugin's. */
   readonly name: string;
+  /** Looked at for each query. */
   readonly zones: readonly Zone[];
-  /** Whether a name goes on down the chain where it does not exist here. */
-  readonly fallsThrough: (name: Name) => boolean;
-  /** The server block's whole chain, for targets of CNAMEs. */
+  /** Whether a name goes on down the chain where it does not exist here, or is left to others. */
+  readonly fallsThrough: (name: Name, zone: Zone) => boolean;
+  /** The whole chain, for targets of CNAMEs: `host.ask`. */
   readonly ask: Next;
   /** A better reason why the name asked for does not exist. */
   readonly explain?: (query: Query, zone: Zone, reason: string) => string;
 }
 
-export function zoneHandler({ name, zones, fallsThrough, ask, explain }: ServedZones): Handler {
+export function zoneHandler(served: ServedZones): Handler {
+  const { name, fallsThrough, ask, explain } = served;
   return (query, next) => {
     const { qname, qtype } = query;
+    const { zones } = served;
     const zone = zoneOf(zones, qname);
     if (zone === undefined) return next(query);
     const found = lookup(zone, qname, qtype);
-    const own = (): MaybePromise<Answer> => answerWith(query, zone, chase(zones, found, qtype));
-    if (!isMissing(found) || !fallsThrough(qname)) return own();
+    const isOpen = found.kind === "ask" || isMissing(found);
+    const known: Lookup = found.kind === "ask" ? { kind: "nodata", answer: [], zone, reason: "" } : found;
+    const own = (): MaybePromise<Answer> => answerWith(query, zone, chase(zones, known, qtype));
+    if (!isOpen || !fallsThrough(qname, zone)) return own();
     return andThen(next(query), (answer) => (answer !== DROP && answer.unhandled === true ? own() : answer));
   };
 

@@ -98,7 +98,8 @@ export async function setUpFiles(lines: readonly FileOptions[], host: Host, cloc
   const handle = zoneHandler({
     name: NAME,
     zones: published,
-    fallsThrough: (name, { apex }) => served.get(apex)?.fallthrough.some((suffix) => isWithin(name, suffix)) === true,
+    // What has not been read denies nothing, and hands nothing on.
+    fallsThrough: (name, { apex, ready }) => ready && served.get(apex)?.fallthrough.some((suffix) => isWithin(name, suffix)) === true,
     ask: (query) => host.ask(query),
   });
   const ended = new AbortController();
