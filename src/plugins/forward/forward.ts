@@ -165,10 +165,13 @@ async function readUpstreams(path: string, host: Host, at: Position, clock: Cloc
   if (first.kind !== "read") {
     throw refused(at, `not an IP address or file "${path}"${first.kind === "lost" ? `: ${first.why}` : ""}`);
   }
-  let { endpoints, warnings, problem } = parseNameservers(first.text, path);
-  if (problem !== undefined) throw refused(at, problem);
-  for (const message of warnings)
-    host.report({ severity: "warning", file: at.file, line: at.line, column: at.column, message: `${NAME}: ${message}` });
+  const parsed = parseNameservers(first.text, path);
+  if (parsed.problem !== undefined) throw refused(at, parsed.problem);
+  const { file: corefile, line, column } = at;
+  for (const warning of parsed.warnings) {
+    host.report({ severity: "warning", file: corefile, line, column, message: `${NAME}: ${warning}` });
+  }
+  let { endpoints } = parsed;
   return {
     get endpoints() {
       return endpoints;
@@ -183,7 +186,7 @@ async function readUpstreams(path: string, host: Host, at: Position, clock: Cloc
         host.log.warning(`${read.problem}; its upstreams as last read are asked`);
         return false;
       }
-      ({ endpoints, warnings, problem } = read);
+      ({ endpoints } = read);
       return true;
     },
   };

@@ -1,5 +1,6 @@
 // forward in a server, asked through its sockets; and what is counted.
 
+import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 
 import { decodeMessage } from "../../../src/dns/decode.ts";
@@ -41,6 +42,40 @@ describe("plugins/forward in a server", () => {
     connection.send(asked);
     expect(decodeMessage((await connection.receive()) as Buffer)?.answer).to.have.length(1);
     connection.close();
+  });
+
+  it("of several lines the first that fits answers; next leads to the one behind it", async () => {
+    await using one = await startUpstream({ records: "a.example.org. 5 IN A 192.0.2.1" });
+    await using two = await startUpstream({ records: "a.example.org. 5 IN A 192.0.2.2\nb.example.org. 5 IN A 192.0.2.2" });
+    await using three = await startUpstream({ records: "*.example.com. 5 IN A 192.0.2.3" });
+    const lines = `forward example.org ${one.to} {\n next NXDOMAIN\n }\n forward example.org ${two.to}\n forward . ${three.to}`;
+    await using dns = await startServer({ corefile: `. {\n ${lines}\n}`, port: 0 });
+    const rows = [
+      ["a.example.org.", "192.0.2.1"],
+      ["b.example.org.", "192.0.2.2"],
+      ["c.example.com.", "192.0.2.3"],
+    ] as const;
+    for (const [name, address] of rows) expect((await dns.query(name, "A")).addresses).to.deep.equal([address]);
+    expect([one.asked.length, two.asked.length, three.asked.length]).to.deep.equal([2, 1, 1]);
+  });
+
+  it("a reload changes the upstreams, and questions on their way get their answers", async () => {
+    let release = (): void => {};
+    const after = new Promise<void>((resolve) => (release = resolve));
+    await using one = await startUpstream({ records: RECORDS, script: { after } });
+    await using two = await startUpstream({ records: RECORDS });
+    await using dns = await startServer({ corefile: `. {\n forward . ${one.to}\n}`, port: 0 });
+    const asked = udpAsk(dns.address, query({ name: "a.example.org." }), 5000);
+    await one.received(1);
+    const reloading = dns.reload(`. {\n forward . ${two.to}\n}`);
+    const bound = Date.now() + 5000;
+    for (let tries = 0; two.asked.length === 0 && Date.now() < bound; tries++) {
+      await Promise.race([udpAsk(dns.address, query({ name: `b${tries}.example.org.` })), pause(10)]);
+    }
+    release();
+    await reloading;
+    expect(decodeMessage((await asked) as Buffer)?.answer).to.have.length(1);
+    expect(two.asked.length).to.be.greaterThan(0);
   });
 
   it("requests, answers and connections are counted under CoreDNS's names, and with legacy_metrics under the removed ones", async () => {
