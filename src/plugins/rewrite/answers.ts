@@ -1,7 +1,7 @@
 // What rules do to answers: names of owners, names in rdata, TTLs, rcode. The rules that a question has met are given last
 // first, as CoreDNS undoes them. Pure; a reply in which nothing changes comes back as it was given.
 
-import type { Rcode, Records } from "../../dns/message.ts";
+import { emptyReply, Rcodes, type Rcode, type Records } from "../../dns/message.ts";
 import { nameToWire, readName, type Name } from "../../dns/name.ts";
 import { RRTypes, type Rdata, type RecordSet, type RRType } from "../../dns/records.ts";
 import { nameOf, textOf } from "./names.ts";
@@ -50,24 +50,20 @@ export function rewriteAnswer(records: Records, rules: readonly AnswerRule[]): R
   return { ...head, rcode, answer, authority, additional, authenticated: false };
 }
 
-/**
- * The reply with its CNAME led elsewhere: what stands in front of it, and behind it what `found` says of the new target, which
- * the rules have seen already.
- */
-export function followRedirect(records: Records, redirect: Redirect, found: Records, rules: readonly AnswerRule[]): Records {
-  const cnames = records.answer.slice(0, redirect.index + 1).filter(({ type }) => type === RRTypes.CNAME);
-  const kept = cnames.map((set, index) => rewriteSet(set, rules, index === cnames.length - 1 ? redirect : undefined));
+/** The CNAMEs of an answer up to the one that is led elsewhere, as the rules make them. What stood behind it is gone. */
+export function aliasesTo(redirect: Redirect, records: Records, rules: readonly AnswerRule[]): Records {
+  const { by, authoritative, recursionAvailable, answer } = records;
+  const cnames = answer.slice(0, redirect.index + 1).filter(({ type }) => type === RRTypes.CNAME);
   return {
-    ...found,
-    rcode: rewriteRcode(found.rcode, rules),
-    authoritative: records.authoritative, // AA speaks of the name that was asked (RFC 1035 §4.1.1)
-    authenticated: false,
-    by: records.by,
-    answer: [...kept, ...found.answer],
+    ...emptyReply(Rcodes.NOERROR, by),
+    authoritative,
+    ...(recursionAvailable !== undefined && { recursionAvailable }),
+    answer: cnames.map((set, index) => rewriteSet(set, rules, index === cnames.length - 1 ? redirect : undefined)),
   };
 }
 
-function rewriteRcode(rcode: Rcode, rules: readonly AnswerRule[]): Rcode {
+/** The rcode as the rules make it. */
+export function rewriteRcode(rcode: Rcode, rules: readonly AnswerRule[]): Rcode {
   return rules.reduce((now, rule) => (rule.field === "rcode" && rule.from === now ? rule.to : now), rcode);
 }
 

@@ -1,17 +1,17 @@
 // rewrite — asks for something else than the client did, and makes the answer look as if it had not. Rules are met in the order
 // of the file and undone in reverse. The answer table goes on to serve what no rule can apply to: rules say so themselves.
 
-import { emptyReply, DROP, Rcodes, type Query, type Reply } from "../../dns/message.ts";
+import { andThen } from "../../chain.ts";
+import { followAlias } from "../../chase.ts";
+import { emptyReply, DROP, Rcodes, type Query, type Records, type Reply } from "../../dns/message.ts";
 import { recordsOf } from "../../dns/wire.ts";
 import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Plugin, type Touches } from "../../plugin.ts";
-import { followRedirect, redirectIn, rewriteAnswer, type AnswerRule } from "./answers.ts";
+import { aliasesTo, redirectIn, rewriteAnswer, rewriteRcode, type AnswerRule } from "./answers.ts";
 import { textOf } from "./names.ts";
 import type { Metadata, Rule } from "./rule.ts";
 import { syntax } from "./syntax.ts";
 
 const NAME = "rewrite";
-/** CNAMEs that are followed for one question. */
-const MAX_HOPS = 10;
 
 const plugin: Plugin<readonly Rule[]> = definePlugin({ name: NAME, syntax, setup: (rules, host) => setup(rules, host) });
 export default plugin;
@@ -41,26 +41,22 @@ function setup(rules: readonly Rule[], host: Host): Instance {
       const answer = next(asked);
       if (met.length === 0) return answer;
       const lastFirst = met.reverse();
-      return answer instanceof Promise ? answer.then((reply) => undo(reply, asked, lastFirst)) : undo(answer, asked, lastFirst);
+      return andThen(answer, (reply) => undo(reply, asked, lastFirst));
     },
   };
 
   function undo(reply: Answer, asked: Query, rules: readonly AnswerRule[]): MaybePromise<Answer> {
     if (reply === DROP) return DROP;
     const records = recordsOf(reply);
-    const { hops = 0 } = asked;
-    const redirect = hops < MAX_HOPS ? redirectIn(records.answer, rules) : undefined;
-    if (redirect === undefined) return rewritten(reply, rules);
-    const found = host.ask({ ...asked, qname: redirect.target, hops: hops + 1 });
-    const follow = (there: Answer): Answer =>
-      there === DROP ? rewritten(reply, rules) : followRedirect(records, redirect, recordsOf(there), rules);
-    return found instanceof Promise ? found.then(follow) : follow(found);
+    const redirect = redirectIn(records.answer, rules);
+    if (redirect === undefined) return rewritten(reply, records, rules);
+    const found = followAlias(asked, aliasesTo(redirect, records, rules), redirect.target, (query) => host.ask(query));
+    return andThen(found, (end) => (end === DROP ? DROP : { ...end, rcode: rewriteRcode(end.rcode, rules) }));
   }
 }
 
 // Another server's message stays byte for byte where nothing in it changes.
-function rewritten(reply: Reply, rules: readonly AnswerRule[]): Reply {
-  const records = recordsOf(reply);
+function rewritten(reply: Reply, records: Records, rules: readonly AnswerRule[]): Reply {
   const changed = rewriteAnswer(records, rules);
   return changed === records ? reply : changed;
 }

@@ -122,7 +122,7 @@ describe("rewrite cname", () => {
       const { ask } = await rewriting(`rewrite ${rule}`, () => records(chain.join("\n")), hosting(anAddress));
       expect(lines((await ask("my-app.com")).reply.answer)).to.deep.equal(gives);
       expect(asks.map(({ qname, hops }) => `${formatName(qname)} ${hops}`)).to.deep.equal(
-        gives === redirected ? ["my-app.com.other.cdn.com. 1"] : [],
+        gives === redirected ? ["my-app.com.other.cdn.com. 2"] : [],
       );
     });
   }
@@ -165,16 +165,43 @@ describe("rewrite cname", () => {
     expect(formatName((await ask("a.nl")).asked?.qname ?? toQuery(".").qname)).to.equal("a.nl.");
   });
 
-  it("is not followed for ever, nor where nothing answers", async () => {
+  it("where nobody knows the new target, the CNAME is all there is; what is dropped is dropped", async () => {
+    const unhandled = { ...emptyReply(5, ""), unhandled: true } as const;
     const { ask } = await rewriting(
       "rewrite cname suffix .net .com",
-      () => records(chain.join("\n")),
+      () => records(chain.join("\n"), { rcode: 3 }),
+      hosting(() => unhandled),
+    );
+    const { reply } = await ask("my-app.com");
+    expect([reply.rcode, ...lines(reply.answer)]).to.deep.equal([0, chain[0], "my-app.example. 200 IN CNAME my-app.com.cdn.example.com."]);
+    const { instance } = await rewriting(
+      "rewrite cname suffix .net .com",
+      () => DROP,
       hosting(() => DROP),
     );
-    expect(lines((await ask("my-app.com")).reply.answer)).to.deep.equal(chain);
-    expect(asks).to.have.length(1);
-    expect(lines((await ask({ ...toQuery("my-app.com"), hops: 10 })).reply.answer)).to.deep.equal(chain);
-    expect(asks).to.have.length(1);
+    expect(instance.handle?.(toQuery("my-app.com"), nextGives(records(chain.join("\n"))))).to.equal(DROP);
+  });
+
+  it("is not followed for ever", async () => {
+    const { ask } = await rewriting("rewrite cname suffix .net .com", () => records(chain.join("\n")), hosting(anAddress));
+    expect(lines((await ask({ ...toQuery("my-app.com"), hops: 10 })).reply.answer)).to.have.length(2);
+    expect(asks).to.have.length(0);
+    const loop = await rewriting(
+      "rewrite cname a.nl b.nl",
+      () => records("c.nl. 5 IN CNAME a.nl."),
+      hosting(() => records("b.nl. 5 IN CNAME c.nl.\nc.nl. 5 IN CNAME b.nl.")),
+    );
+    expect(lines((await loop.ask("c.nl")).reply.answer)).to.deep.equal(["c.nl. 5 IN CNAME b.nl.", "b.nl. 5 IN CNAME c.nl."]);
+  });
+
+  it("a response code rule sees the new target's", async () => {
+    const rules = "rewrite continue rcode my-app.com NXDOMAIN NOERROR\nrewrite cname suffix .net .com";
+    const { ask } = await rewriting(
+      rules,
+      () => records(chain.join("\n")),
+      hosting(() => records("", { rcode: 3 })),
+    );
+    expect((await ask("my-app.com")).reply.rcode).to.equal(0);
   });
 });
 
