@@ -6,6 +6,7 @@ import { createSocket } from "node:dgram";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { query } from "../../test/helpers/dns-client.ts";
+import { SERVER_CPU } from "./dnsperf.ts";
 import { root } from "./process.ts";
 import { percentile, shown, table, writeSection } from "./results.ts";
 
@@ -35,7 +36,8 @@ ${table(["", "answered", "median age", "p99", "oldest", "well again after"], row
 );
 
 async function flood(directives: string): Promise<string[]> {
-  const server = fork(join(root, "scripts/bench/overloaded.js"), [String(PORT), directives]);
+  const pinned = { execPath: "taskset", execArgv: ["-c", String(SERVER_CPU), process.execPath] };
+  const server = fork(join(root, "scripts/bench/overloaded.js"), [String(PORT), directives], pinned);
   await new Promise((resolve) => server.once("message", resolve));
   const socket = createSocket("udp4");
   socket.bind(0);
