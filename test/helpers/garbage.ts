@@ -5,7 +5,7 @@ import { runInNewContext } from "node:vm";
 import { until } from "./listening.ts";
 
 setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
+export const collectGarbage: () => void = runInNewContext("gc") as () => void;
 
 /** Resolves when it has been collected. */
 export async function isGone(object: WeakRef<object>, what: string): Promise<void> {
