@@ -66,6 +66,21 @@ describe("tls://", function () {
     connection.close();
   });
 
+  it("a zone is transferred over it in several messages (RFC 9103 §6.1), also to who pads queries", async () => {
+    const hosts = Array.from({ length: 5000 }, (_, index) => `h${index} A 10.0.${index >> 8}.${index & 255}`);
+    writeFileSync(join(folder.path, "zone"), `$ORIGIN example.org.\n$TTL 60\n@ SOA ns host 1 2 3 4 5\n@ NS ns\n${hosts.join("\n")}\n`);
+    await using dns = await start("tls://example.org.:0 {\n tls tls.crt tls.key\n file zone\n transfer {\n  to *\n }\n}\n");
+    const connection = await tlsConnection(overTls(dns), trust);
+    for (const edns of [undefined, { options: [{ code: 12, data: Buffer.alloc(64) }] }]) {
+      connection.send(query({ name: "example.org.", type: "AXFR", edns }));
+      let records = 0;
+      let messages = 0;
+      for (; records < hosts.length + 3; messages++) records += headerOf((await connection.receive()) as Buffer).counts[1] ?? 0;
+      expect([records, messages > 1]).to.deep.equal([hosts.length + 3, true]);
+    }
+    connection.close();
+  });
+
   it("plugins are told of it as tls, metrics count it as tcp of its own server", async () => {
     await using dns = await start('tls://.:0 {\n tls tls.crt tls.key\n prometheus 127.0.0.1:0\n whoami\n log . "{proto}"\n}\n');
     const connection = await tlsConnection(overTls(dns), trust);
