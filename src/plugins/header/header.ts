@@ -1,5 +1,6 @@
 // header — sets and clears flags in the header of questions, for the plugins behind it, and of answers.
 
+import { andThen } from "../../chain.ts";
 import { oneOf, type ArgType } from "../../config/arguments.ts";
 import { directive, each, readArgument, type Options, type Property, type Shape } from "../../config/directive.ts";
 import { Flags, type Query, type Reply } from "../../dns/message.ts";
@@ -37,9 +38,7 @@ function setup(queryRules: readonly Rule[], responseRules: readonly Rule[]): Ins
     handle(query, next) {
       const flags = (query.flags | setBits) & ~clearBits;
       const asked: Query = flags === query.flags ? query : { ...query, flags };
-      const answer = next(asked);
-      if (responseRules.length === 0) return answer;
-      return answer instanceof Promise ? answer.then(finish) : finish(answer);
+      return responseRules.length === 0 ? next(asked) : andThen(next(asked), finish);
     },
   };
 }

@@ -1,5 +1,6 @@
 // minimal — leaves out of successful answers what the client has not asked for: the authority and additional sections.
 
+import { andThen } from "../../chain.ts";
 import { directive, type Options } from "../../config/directive.ts";
 import { Flags, isWire, Rcodes, uint16, type Reply } from "../../dns/message.ts";
 import { RRTypes } from "../../dns/records.ts";
@@ -12,10 +13,7 @@ const plugin: Plugin<Options<true, Record<never, never>>> = definePlugin({
   setup: () => ({
     // Zones of our own add addresses to these only, and no answer of theirs has an authority section (dns/lookup.ts).
     transparent: { types: [RRTypes.NS, RRTypes.MX, RRTypes.SRV] },
-    handle(query, next) {
-      const answer = next(query);
-      return answer instanceof Promise ? answer.then(minimize) : minimize(answer);
-    },
+    handle: (query, next) => andThen(next(query), minimize),
   }),
 });
 export default plugin;

@@ -3,6 +3,7 @@
 
 import { hostname } from "node:os";
 
+import { andThen } from "../../chain.ts";
 import { word } from "../../config/arguments.ts";
 import { directive, rest, type Options } from "../../config/directive.ts";
 import { OPTION_NSID, putUint16, uint16, type Query } from "../../dns/message.ts";
@@ -33,11 +34,7 @@ function setup(data: string): Instance {
     answer === DROP ? DROP : { ...answer, options: answer.options === undefined ? option : Buffer.concat([option, answer.options]) };
   return {
     transparent: true,
-    handle(query, next) {
-      const answer = next(query);
-      if (!asksNsid(query)) return answer;
-      return answer instanceof Promise ? answer.then(tell) : tell(answer);
-    },
+    handle: (query, next) => (asksNsid(query) ? andThen(next(query), tell) : next(query)),
   };
 }
 
