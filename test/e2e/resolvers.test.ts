@@ -30,10 +30,41 @@ const COREFILE = `.:53 {
     loadbalance
 }
 `;
+/** Names elsewhere come from a template here, as from an upstream. */
+const WALKING = `.:53 {
+    bind 127.0.0.2
+    errors
+    log
+    autopath @kubernetes
+    cache 30
+    template IN A example.com {
+        match ^(one|both)[.]example[.]com[.]$
+        answer "{{ .Name }} 60 IN A 192.0.2.1"
+        fallthrough
+    }
+    template IN AAAA example.com {
+        match ^both[.]example[.]com[.]$
+        answer "{{ .Name }} 60 IN AAAA 2001:db8::1"
+        fallthrough
+    }
+    template IN AAAA one.example.com {
+        authority "example.com. 60 IN SOA ns.example.com. hostmaster.example.com. 1 2 3 4 60"
+    }
+    template ANY ANY example.com {
+        rcode NXDOMAIN
+        authority "example.com. 60 IN SOA ns.example.com. hostmaster.example.com. 1 2 3 4 60"
+    }
+    kubernetes cluster.local {
+        manifests "${join(root, "zones")}"
+    }
+}
+`;
+
 describe("resolvers with a search list, on port 53", function () {
   this.timeout(60_000);
   let folder: Folder;
   let server: Running;
+  let walking: Running;
   let clusterIP: string;
   let stopNamespace = (): void => undefined;
 
@@ -49,12 +80,22 @@ describe("resolvers with a search list, on port 53", function () {
     writeFileSync(join(ETC, "resolv.conf"), RESOLV_CONF);
     writeFileSync(join(ETC, "nsswitch.conf"), "hosts: files dns\n");
     execFileSync("ip", ["-n", NAMESPACE, "link", "set", "lo", "up"]);
-    folder = temporaryFolder({ Corefile: COREFILE, "getaddrinfo.c": GETADDRINFO_C });
+    folder = temporaryFolder({ Corefile: COREFILE, Walking: WALKING, "getaddrinfo.c": GETADDRINFO_C });
     execFileSync("musl-gcc", ["-static", "-o", "getaddrinfo", "getaddrinfo.c"], { cwd: folder.path });
     // `ip netns exec` becomes the program: the process that is ended is the server itself.
-    const inside = ["netns", "exec", NAMESPACE, process.execPath, cli, "-conf", join(folder.path, "Corefile")];
-    server = startProcess("ip", inside, { patienceMs: 60_000 });
+    const inside = (corefile: string): string[] => [
+      "netns",
+      "exec",
+      NAMESPACE,
+      process.execPath,
+      cli,
+      "-conf",
+      join(folder.path, corefile),
+    ];
+    server = startProcess("ip", inside("Corefile"), { patienceMs: 60_000 });
+    walking = startProcess("ip", inside("Walking"), { patienceMs: 60_000 });
     await server.shows(/listening on 127\.0\.0\.1:53 /);
+    await walking.shows(/listening on 127\.0\.0\.2:53 /);
     clusterIP = (await inNamespace("dig", "+short", "my-nginx.default.svc.cluster.local")).trim();
     expect(clusterIP).to.match(/^10\.0\.\d+\.\d+$/);
   });
@@ -62,6 +103,7 @@ describe("resolvers with a search list, on port 53", function () {
   after(async () => {
     try {
       await (server as Running | undefined)?.[Symbol.asyncDispose]();
+      await (walking as Running | undefined)?.[Symbol.asyncDispose]();
     } finally {
       stopNamespace();
       (folder as Folder | undefined)?.[Symbol.dispose]();
@@ -151,6 +193,27 @@ describe("resolvers with a search list, on port 53", function () {
       }
     });
   }
+
+  describe("with autopath: a name elsewhere, in the first round trip", () => {
+    before(() => writeFileSync(join(ETC, "resolv.conf"), RESOLV_CONF.replace("127.0.0.1", "127.0.0.2")));
+    after(() => writeFileSync(join(ETC, "resolv.conf"), RESOLV_CONF));
+
+    for (const [title, resolve] of resolvers) {
+      if (title === BUSYBOX) continue;
+      for (const name of ["one.example.com", "both.example.com"]) {
+        it(`${title} finds ${name}`, async () => {
+          expect(await resolve(name)).to.match(/\b192\.0\.2\.1$|\b2001:db8::1$/);
+        });
+      }
+    }
+
+    it("nobody has to ask for them in the other domains of the list", () => {
+      const asked = walking.stdout().match(/(?<=IN )\S+\.(?= )/g) ?? [];
+      expect(new Set(asked.filter((name) => name.endsWith(".cluster.local.")))).to.deep.equal(
+        new Set(["one.example.com.default.svc.cluster.local.", "both.example.com.default.svc.cluster.local."]),
+      );
+    });
+  });
 });
 
 function canAddNamespace(): boolean {
