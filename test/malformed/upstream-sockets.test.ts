@@ -32,7 +32,7 @@ const CHAINS: readonly { readonly title: string; readonly lines: string; readonl
   { title: "dns64, minimal and header", lines: "dns64\n minimal\n header {\n response set rd\n }\n cache", suffix: "example.org." },
 ];
 
-const QUESTIONS = 560;
+const QUESTIONS = 280;
 const AT_ONCE = 140;
 
 type Wrongs = readonly (readonly [name: string, mutation: Mutation])[];
