@@ -38,6 +38,7 @@ import reload from "./reload/reload.ts";
 import rewrite from "./rewrite/rewrite.ts";
 import root from "./root/root.ts";
 import search from "./search/search.ts";
+import secondary from "./secondary/secondary.ts";
 import shed from "./shed/shed.ts";
 import template from "./template/template.ts";
 import timeouts from "./timeouts/timeouts.ts";
@@ -85,6 +86,7 @@ const inOrder = [
   kubernetes,
   file,
   auto,
+  secondary,
   loop,
   forward,
   erratic,

@@ -9,6 +9,8 @@ import { tellChanges } from "./telling.ts";
 export interface ReplaceableZone extends Zone {
   /** Puts other records in the place of those before, at once; resolves when all who follow have been told. */
   replace(zone: Zone): Promise<void>;
+  /** Takes the records away: they are too old to be answered. Resolves as replace(). */
+  withdraw(): Promise<void>;
 }
 
 export interface ReplaceableZoneOptions {
@@ -25,6 +27,7 @@ const WITH_TARGETS: ReadonlySet<RRType> = new Set([RRTypes.NS, RRTypes.MX, RRTyp
 
 export function replaceableZone({ apex, zone: first, fallthrough }: ReplaceableZoneOptions): ReplaceableZone {
   let current = first;
+  let isWithdrawn = false;
   const listeners = new Set<NamesListener>();
   const complete = !fallthrough.some((suffix) => isWithin(apex, suffix) || isWithin(suffix, apex));
   return {
@@ -53,6 +56,15 @@ export function replaceableZone({ apex, zone: first, fallthrough }: ReplaceableZ
       current = next;
       for (const listener of listeners) listener([]); // it is ready now, or the SOA of negative answers differs
       if (before !== undefined) await tellChanges(compareNames(before, next), listeners);
+      else if (isWithdrawn) await tellChanges(next.names(), listeners);
+      isWithdrawn = false;
+    },
+    async withdraw() {
+      const before = current;
+      current = undefined;
+      isWithdrawn = true;
+      for (const listener of listeners) listener([]);
+      if (before !== undefined) await tellChanges(before.names(), listeners);
     },
   };
 }
