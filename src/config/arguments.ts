@@ -53,6 +53,11 @@ export function oneOf<const W extends string>(...words: readonly W[]): ArgType<W
   };
 }
 
+/** The same, whatever the case of its letters. */
+export function caseless<T>({ usage, parse }: ArgType<T>): ArgType<T> {
+  return { usage, parse: (text) => parse(text.toLowerCase()) };
+}
+
 function listOf(words: readonly string[]): string {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 }

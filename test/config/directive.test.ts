@@ -3,6 +3,7 @@
 import { expect } from "chai";
 import {
   address,
+  caseless,
   cidr,
   decimal,
   filePath,
@@ -50,6 +51,12 @@ describe("arguments", () => {
         ["x", 'must be disabled, insecure or verified, found "x"'],
         ["insecur", 'must be disabled, insecure or verified, found "insecur", did you mean "insecure"?'],
       ],
+    },
+    {
+      kind: "one of words in any case",
+      type: caseless(oneOf("set", "clear")),
+      takes: [["SET", "set"]],
+      refuses: [["x", 'must be set or clear, found "x"']],
     },
     { kind: "a single word", type: oneOf("on"), takes: [["on", "on"]], refuses: [["xyz", 'must be on, found "xyz"']] },
     {

@@ -1,7 +1,7 @@
 // header — sets and clears flags in the header of questions, for the plugins behind it, and of answers.
 
 import { andThen } from "../../chain.ts";
-import { oneOf, type ArgType } from "../../config/arguments.ts";
+import { caseless, oneOf } from "../../config/arguments.ts";
 import { directive, each, readArgument, type Options, type Property, type Shape } from "../../config/directive.ts";
 import { Flags, type Query, type Reply } from "../../dns/message.ts";
 import { DROP, definePlugin, type Answer, type Instance, type Plugin } from "../../plugin.ts";
@@ -77,8 +77,4 @@ function rule(): Shape<Rule> {
       return on === undefined || flags.includes(undefined) ? undefined : { on: on === "set", flags: flags as Flag[] };
     },
   };
-}
-
-function caseless<T>(type: ArgType<T>): ArgType<T> {
-  return { usage: type.usage, parse: (text) => type.parse(text.toLowerCase()) };
 }

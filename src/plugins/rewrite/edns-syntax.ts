@@ -1,10 +1,9 @@
 // The Corefile's `rewrite edns0` rules. What they put into a query is for those who are asked behind; what our own zones and
 // memory answer does not depend on it, so the answer table need not ask.
 
-import { oneOf, type ArgType } from "../../config/arguments.ts";
+import { caseless, oneOf, type ArgType } from "../../config/arguments.ts";
 import { readArgument } from "../../config/directive.ts";
 import { OPTION_NSID, type Query } from "../../dns/message.ts";
-import { lowerCase } from "../../dns/name.ts";
 import { ACTIONS, editOption, OPTION_SUBNET, subnetOf, VARIABLES, type Action } from "./edns.ts";
 import type { Metadata, Rule, Words } from "./rule.ts";
 
@@ -57,10 +56,6 @@ function edits(action: Action, code: number, data: OptionData): Omit<Rule, "stop
 
 const KIND = caseless(oneOf("local", "nsid", "subnet"));
 const ACTION = caseless(oneOf(...ACTIONS));
-
-function caseless<T>(type: ArgType<T>): ArgType<T> {
-  return { usage: type.usage, parse: (text) => type.parse(lowerCase(text)) };
-}
 
 /** An option code; `0x` is hex, as Go reads numbers. */
 const CODE: ArgType<number> = {

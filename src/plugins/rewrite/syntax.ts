@@ -1,13 +1,12 @@
 // The Corefile's `rewrite` lines → rules. A line is a rule, and so is a block, whose lines are read as if they stood in one: that
 // is why this is no syntax table. Everything is checked here, and what is wrong with any of the rules is told.
 
-import { isProblem, oneOf, type ArgType } from "../../config/arguments.ts";
+import { caseless, isProblem, oneOf } from "../../config/arguments.ts";
 import { readArgument, type Directive, type Report, type Syntax } from "../../config/directive.ts";
 import { compileGoRegexp, type GoRegexp } from "../../config/go-regexp.ts";
 import type { Token } from "../../config/tokens.ts";
 import { lowerCase } from "../../dns/name.ts";
 import { RRClasses } from "../../dns/records.ts";
-import { classOf, typeOf } from "../../dns/text.ts";
 import { nearest, type Position } from "../../errors.ts";
 import type { AnswerRule } from "./answers.ts";
 import { certainEnd } from "./certain-end.ts";
@@ -27,7 +26,9 @@ import {
   type NameMatch,
 } from "./names.ts";
 import { changesAnswer, renames, type Auto, type Reader, type Rule, type Words } from "./rule.ts";
+import { CLASS, RCODE, TTL, TYPE } from "./values.ts";
 
+const MATCH_KIND = caseless(oneOf(...MATCHES));
 const HOW = `[${MATCHES.join("|")}]`;
 
 const FIELDS: Readonly<Record<string, { readonly usage: readonly string[]; readonly read: Reader }>> = {
@@ -283,48 +284,3 @@ function areGroupsThere({ names, source }: GoRegexp, to: Token, report: Report):
     report.warning(to, `"${to.text}" refers to a group that "${source}" has not: it stays as it is`);
   return true;
 }
-
-const MATCH_KIND: ArgType<MatchKind> = { ...oneOf(...MATCHES), parse: (text) => oneOf(...MATCHES).parse(lowerCase(text)) };
-
-const TYPE: ArgType<number> = {
-  usage: "TYPE",
-  parse: (text) => typeOf(text) ?? { problem: `must be a record type like A or TYPE65280, found "${text}"` },
-};
-
-const CLASS: ArgType<number> = {
-  usage: "CLASS",
-  parse: (text) => classOf(text) ?? { problem: `must be a class like IN or CH, found "${text}"` },
-};
-
-/** The largest TTL (RFC 2181 §8). */
-const MAX_TTL_SECONDS = 0x7fff_ffff;
-
-// One number, or a range of which one end may be left out.
-const TTL: ArgType<{ readonly min: number; readonly max: number }> = {
-  usage: "SECONDS",
-  parse(text) {
-    const [, low = "", dash, high = ""] = /^(\d*)(-?)(\d*)$/.exec(text) ?? [];
-    const min = low === "" ? 0 : Number(low);
-    const max = dash === "" ? min : high === "" ? MAX_TTL_SECONDS : Number(high);
-    const isGiven = low !== "" || high !== "";
-    return isGiven && min <= max && max <= MAX_TTL_SECONDS
-      ? { min, max }
-      : { problem: `must be seconds like 30, 30-300, 30- or -300, at most ${MAX_TTL_SECONDS}, found "${text}"` };
-  },
-};
-
-// Names and numbers of CoreDNS's (RFC 6895 §2.3).
-const RCODES: readonly string[] =
-  "NOERROR FORMERR SERVFAIL NXDOMAIN NOTIMP REFUSED YXDOMAIN YXRRSET NXRRSET NOTAUTH NOTZONE DSOTYPENI - - - - BADSIG BADKEY BADTIME BADMODE BADNAME BADALG BADTRUNC BADCOOKIE".split(
-    " ",
-  );
-const OTHER_RCODES: Readonly<Record<string, number>> = { NOTIMPL: 4, BADVERS: 16 };
-
-const RCODE: ArgType<number> = {
-  usage: "RCODE",
-  parse(text) {
-    const upper = text.toUpperCase();
-    const code = /^\d+$/.test(text) ? Number(text) : text === "-" ? -1 : (OTHER_RCODES[upper] ?? RCODES.indexOf(upper));
-    return code >= 0 && code < RCODES.length ? code : { problem: `must be a response code like SERVFAIL, or its number, found "${text}"` };
-  },
-};
