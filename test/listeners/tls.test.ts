@@ -22,7 +22,7 @@ const connect = (target: Target): Promise<TcpConnection> => tlsConnection(target
 
 listenerContract("listeners/tls", create, connect);
 tcpListenerContract("listeners/tls", create, connect);
-tcpTimeContract("listeners/tls", create, connect);
+tcpTimeContract("listeners/tls", create, connect, 100); // a handshake takes a millisecond or two
 
 serveContract(
   "listeners/tls",
