@@ -12,8 +12,11 @@ import { headerOf, query, udpAsk } from "../../helpers/dns-client.ts";
 
 const WEB = "10.0.0.80";
 
-async function serve(rules: string, behind = ""): Promise<RunningServer> {
-  const dns = await startServer({ corefile: `. {\n${rules}\nkubernetes cluster.local in-addr.arpa {\nttl 5\n}\n${behind}\n}\n` });
+async function serve(rules: string, behind = "", listeners: "auto" | "portable" = "portable"): Promise<RunningServer> {
+  const dns = await startServer({
+    corefile: `. {\n${rules}\nkubernetes cluster.local in-addr.arpa {\nttl 5\n}\n${behind}\n}\n`,
+    listeners,
+  });
   const objects = [
     namespace("default"),
     namespace("prod"),
@@ -174,6 +177,22 @@ describe("rewrite: recipes", () => {
     expect(formatName(readName(answer, end)?.name ?? ("\0" as never))).to.equal("shop.example.org.");
     const [record] = decodeMessage(answer)?.answer ?? [];
     expect(record === undefined ? undefined : formatRecord(record, record.rdata)).to.equal(`shop.example.org. 5 IN A ${WEB}`);
+  });
+
+  it("through a socket, with threads that listen: what rules find is asked of them, its neighbours are told by the table", async () => {
+    await using dns = await serve("rewrite name suffix .prod.svc.cluster.local .default.svc.cluster.local answer auto", "", "auto");
+    for (let turn = 0; turn < 3; turn++) {
+      for (const [name, rcode, records] of [
+        ["web.prod.svc.cluster.local", 0, [`web.prod.svc.cluster.local. 5 IN A ${WEB}`]],
+        ["web.default.svc.cluster.local", 0, [`web.default.svc.cluster.local. 5 IN A ${WEB}`]],
+        ["none.prod.svc.cluster.local", 3, []],
+        ["none.default.svc.cluster.local", 3, []],
+      ] as const) {
+        const message = decodeMessage((await udpAsk(dns.address, query({ name }))) as Buffer);
+        expect(message?.rcode).to.equal(rcode);
+        expect(message?.answer.map((record) => formatRecord(record, record.rdata))).to.deep.equal(records);
+      }
+    }
   });
 
   it("through a socket: class CH as IN", async () => {
