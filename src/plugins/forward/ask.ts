@@ -264,7 +264,7 @@ export class Ask implements Asker, Timed, Rescued {
     }
     this.#tries = NO_TRIES;
     this.#resolver.options.wheel.clear(this);
-    this.#resolver.over(this.#key);
+    this.#resolver.over(this.#key, this.#waiters.length);
     for (const tell of this.#waiters) tell(reply);
   }
 }

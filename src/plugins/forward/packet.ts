@@ -31,7 +31,8 @@ export function questionOf({ qname, qtype, flags, edns, upstreamOptions }: Query
 
 /** Equal for equal questions. */
 export function keyOf({ qname, qtype, flags, dnssecOk, options }: Question): string {
-  const key = `${qtype} ${dnssecOk ? flags | 1 : flags} ${qname}`;
+  const bits = dnssecOk ? flags | 1 : flags; // the bit is of the rcode's
+  const key = String.fromCharCode(qtype >> 8, qtype & 0xff, bits >> 8, bits & 0xff) + qname;
   return options === undefined ? key : `${key}${Buffer.from(options).toString("latin1")}`;
 }
 
@@ -128,4 +129,26 @@ export function randomUint16(): number {
     drawn = 0;
   }
   return words[drawn++] as number;
+}
+
+/** Of answers that come one after the other, and so are mostly forgotten one after the other. */
+const SLAB_BYTES = 16 * 1024;
+let slab = Buffer.alloc(0);
+let used = 0;
+
+/**
+ * A copy to be kept: an answer may be remembered for long. What sockets give stands in a buffer of its own, which costs the
+ * garbage collector more than the copy, and malloc() a hole of 64 KiB around it.
+ */
+export function keptCopy(packet: Uint8Array): Buffer {
+  const { length } = packet;
+  if (length > SLAB_BYTES / 8) return Buffer.from(packet);
+  if (used + length > slab.length) {
+    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    used = 0;
+  }
+  const copy = slab.subarray(used, used + length);
+  copy.set(packet);
+  used += length;
+  return copy;
 }

@@ -63,22 +63,18 @@ export class Resolver implements Asked {
     const key = keyOf(question);
     this.#concurrent++;
     return new Promise((resolve) => {
-      const tell = (reply: Reply): void => {
-        this.#concurrent--;
-        resolve(reply);
-      };
       const asking = this.#inFlight.get(key);
-      if (asking !== undefined) return asking.join(tell);
-      const ask = new Ask(this, question, key, tell);
+      if (asking !== undefined) return asking.join(resolve);
+      const ask = new Ask(this, question, key, resolve);
       this.#inFlight.set(key, ask);
       this.#hedges = Math.min(this.#hedges + HEDGE_SHARE, HEDGE_BURST);
       ask.begin();
     });
   }
 
-  /** Called by the question when it has its reply. */
-  over(key: string): void {
+  over(key: string, waiters: number): void {
     this.#inFlight.delete(key);
+    this.#concurrent -= waiters;
   }
 
   /** Whether one more question may be hedged; counts it. */

@@ -37,6 +37,6 @@ export interface Asked {
   readonly policy: Policy;
   /** Whether one more question may be hedged; counts it. */
   mayHedge(): boolean;
-  /** Called by the question when it has its reply. */
-  over(key: string): void;
+  /** Called by the question when it has its reply, for so many clients. */
+  over(key: string, waiters: number): void;
 }

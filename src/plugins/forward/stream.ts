@@ -7,7 +7,7 @@ import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { MAX_MESSAGE_BYTES, putUint16, uint16 } from "../../dns/message.ts";
 import { hostPort, wordsOf } from "./address-words.ts";
 import type { Asker, Exchange, KeepOptions, Reuse, Transport } from "./exchange.ts";
-import { match, randomUint16 } from "./packet.ts";
+import { keptCopy, match, randomUint16 } from "./packet.ts";
 
 /** Questions on one connection before another is opened. */
 const PIPELINED = 32;
@@ -203,8 +203,7 @@ class Connection {
     }
     this.#answered++;
     this.settle(exchange);
-    // A copy: an answer that is remembered must not keep the chunk.
-    exchange.asker.answered(exchange, Buffer.from(packet));
+    exchange.asker.answered(exchange, keptCopy(packet));
   }
 
   #end(): void {

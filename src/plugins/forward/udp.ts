@@ -8,7 +8,7 @@ import { isIPv6 } from "node:net";
 import { putUint16 } from "../../dns/message.ts";
 import { hostPort, wordsOf } from "./address-words.ts";
 import type { Asker, Exchange, KeepOptions, Reuse, Transport } from "./exchange.ts";
-import { match, randomUint16 } from "./packet.ts";
+import { keptCopy, match, randomUint16 } from "./packet.ts";
 
 /** Questions asked from one port. 10^5 questions use more than 10^4 ports (there are 28,232 by default on Linux). */
 const USES_PER_PORT = 3;
@@ -189,7 +189,7 @@ class UdpSocket {
       const matched = match(packet, exchange.packet);
       if (matched === "answer") {
         this.settle(exchange);
-        exchange.asker.answered(exchange, packet);
+        exchange.asker.answered(exchange, keptCopy(packet));
         return;
       }
       if (matched === "other" && this.#waiting.length > 1) continue;
