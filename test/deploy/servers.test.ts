@@ -4,6 +4,7 @@ import { expect } from "chai";
 import { fromCoreDnsFlags } from "../../src/coredns-flags.ts";
 import { silentLog } from "../../src/log.ts";
 import { checkConfiguration } from "../../src/server.ts";
+import { lastOf, parseDockerfile } from "../helpers/dockerfile.ts";
 import { temporaryFolder } from "../helpers/ndots-process.ts";
 import { read } from "../helpers/source-tree.ts";
 import { bytesOf, needsKustomize, openedBy, render, serverOf, serviceVariables, type Probe, type Server } from "../helpers/rendered.ts";
@@ -44,6 +45,17 @@ for (const { folder, kind, name, image } of servers) {
       expect(fromCoreDnsFlags(server.container.args)).to.deep.equal(["--conf=/etc/coredns/Corefile", ...sidecars]);
       const [mount] = server.container.volumeMounts.filter(({ mountPath }) => mountPath === "/etc/coredns");
       expect(mount?.readOnly).to.equal(true);
+    });
+
+    it("starts as the image says; in a sidecar with a heap below the limit, and without optimized code", () => {
+      const { command, resources } = server.container;
+      expect(command !== undefined).to.equal(kind === "Pod");
+      if (command === undefined) return;
+      const [, heapMib = ""] = /^--max-old-space-size=(\d+)$/.exec(command[1] ?? "") ?? [];
+      expect(bytesOf(`${heapMib}Mi`)).to.be.within(1, bytesOf(resources.limits["memory"] ?? "") / 2);
+      const added = [command[1], "--no-opt", "--no-maglev"];
+      const { instructions = [] } = parseDockerfile(read("Dockerfile")).find(({ name: stage }) => stage === "app") ?? {};
+      expect(command.filter((word) => !added.includes(word))).to.deep.equal(lastOf(instructions, "ENTRYPOINT"));
     });
 
     it("its Corefile gives `ndots check` nothing to say, in a Pod", async () => {

@@ -34,6 +34,8 @@ export interface ContainerOptions {
   readonly capabilities: string;
   /** `path=value` below /proc/sys, set in the container's network. */
   readonly sysctl?: string;
+  /** In place of ENTRYPOINT. */
+  readonly command?: readonly string[] | undefined;
   /** In place of CMD. */
   readonly args?: readonly string[];
   /** Beyond ENV. */
@@ -77,9 +79,18 @@ export function layOutImage(variant: "standard" | "nocap"): Image {
 }
 
 export function startContainer({ folder, instructions }: Image, options: ContainerOptions): Running {
-  const { capabilities, sysctl = "", args, env = {}, mounts = {}, networkOf, patienceMs = PATIENCE_MS } = options;
+  const {
+    capabilities,
+    sysctl = "",
+    command = lastOf(instructions, "ENTRYPOINT") ?? [],
+    args,
+    env = {},
+    mounts = {},
+    networkOf,
+    patienceMs = PATIENCE_MS,
+  } = options;
   const [uid = ""] = (lastOf(instructions, "USER")?.[0] ?? "").split(":");
-  const command = [...(lastOf(instructions, "ENTRYPOINT") ?? []), ...(args ?? lastOf(instructions, "CMD") ?? [])];
+  const words = [...command, ...(args ?? lastOf(instructions, "CMD") ?? [])];
   const environment = JSON.stringify({ ...environmentOf(instructions), ...env });
   const binds = Object.entries(mounts).map(([place, source]) => `mount --bind -o ro '${source}' "$1${place}"`);
   const script = `
@@ -93,7 +104,7 @@ export function startContainer({ folder, instructions }: Image, options: Contain
     image=$1; shift 2
     exec python3 "${join(root, "test/e2e/container.py")}" "$image" "$@"`;
   const namespaces = ["--mount", "--pid", "--fork", "--kill-child", ...(networkOf === undefined ? ["--net"] : [])];
-  const inside = ["unshare", ...namespaces, "/bin/sh", "-euc", script, "sh", folder, sysctl, uid, capabilities, environment, ...command];
+  const inside = ["unshare", ...namespaces, "/bin/sh", "-euc", script, "sh", folder, sysctl, uid, capabilities, environment, ...words];
   const [program = "", ...rest] = networkOf === undefined ? inside : ["nsenter", "-t", String(networkOf), "--net", ...inside];
   return withItsChild(startProcess(program, rest, { patienceMs: 2 * patienceMs }), patienceMs);
 }

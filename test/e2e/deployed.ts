@@ -55,7 +55,7 @@ const POD_NETWORK = `
     for address in ${RESOLVER}/24 ${CLUSTER_DNS}/32 ${CLUSTER_DNS_UPSTREAM}/32; do ip address add $address dev node; done
     ip link set node up
     exec dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file= --user=root --no-resolv --no-hosts --bind-interfaces \
-      --listen-address=${RESOLVER} --address=/example.org/${EXTERNAL_ADDRESS} "$@"
+      --listen-address=${RESOLVER} --local=/example.org/ --address=/example.org/${EXTERNAL_ADDRESS} "$@"
   ' sh $$ "$@" >/dev/null 2>&1 &
   until ip link show eth0 >/dev/null 2>&1; do :; done
   ip address add 192.0.2.10/24 dev eth0 && ip link set eth0 up && ip route add 10.96.0.0/16 via ${RESOLVER}
@@ -123,6 +123,7 @@ export function startDeployed(
   return startContainer(image, {
     capabilities: add?.map((capability) => CAPABILITIES[capability]).join(",") ?? "-",
     ...(sysctl !== undefined && { sysctl: `${sysctl.name.replaceAll(".", "/")}=${sysctl.value}` }),
+    command: container.command,
     args: container.args,
     env: { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: String(API_PORT), ...containerVariables },
     mounts,
