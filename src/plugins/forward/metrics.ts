@@ -10,6 +10,9 @@ export interface ForwardMetrics {
   upstream(to: string): UpstreamMetrics;
   allUnhealthy(): void;
   rejected(): void;
+  /** A client's question was being asked already. */
+  joined(): void;
+  hedged(): void;
 }
 
 export interface UpstreamMetrics extends Reuse {
@@ -30,7 +33,12 @@ export function createForwardMetrics(metrics: Metrics, { legacy }: { readonly le
     "coredns_forward_max_concurrent_rejects_total",
     "Counter of the number of queries rejected because the concurrent queries were at maximum.",
   );
-  for (const counter of [broken, rejects]) counter.add(undefined, 0);
+  const joined = metrics.counter("ndots_forward_joined_total", "Questions that were being asked already, for another client.");
+  const hedges = metrics.counter(
+    "ndots_forward_hedges_total",
+    "Questions that were sent to a second upstream because the first took long.",
+  );
+  for (const counter of [broken, rejects, joined, hedges]) counter.add(undefined, 0);
   const all = function* (samples: (series: Series) => Iterable<Sample>): Generator<Sample> {
     for (const series of upstreams.values()) yield* samples(series);
   };
@@ -80,6 +88,8 @@ export function createForwardMetrics(metrics: Metrics, { legacy }: { readonly le
     },
     allUnhealthy: () => broken.add(),
     rejected: () => rejects.add(),
+    joined: () => joined.add(),
+    hedged: () => hedges.add(),
   };
 }
 

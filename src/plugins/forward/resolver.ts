@@ -64,7 +64,10 @@ export class Resolver implements Asked {
     this.#concurrent++;
     return new Promise((resolve) => {
       const asking = this.#inFlight.get(key);
-      if (asking !== undefined) return asking.join(resolve);
+      if (asking !== undefined) {
+        metrics.joined();
+        return asking.join(resolve);
+      }
       const ask = new Ask(this, question, key, resolve);
       this.#inFlight.set(key, ask);
       this.#hedges = Math.min(this.#hedges + HEDGE_SHARE, HEDGE_BURST);
@@ -81,6 +84,7 @@ export class Resolver implements Asked {
   mayHedge(): boolean {
     if (this.#hedges < 1) return false;
     this.#hedges--;
+    this.options.metrics.hedged();
     return true;
   }
 

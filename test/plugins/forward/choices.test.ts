@@ -114,6 +114,8 @@ describe("plugins/forward: whom it asks", () => {
     const slowOnes = Array.from({ length: 4 }, (_, index) => forward.ask(`slow${index}.example.org.`));
     await clock.advance(30);
     expect(other.asked).to.have.length(2);
+    const hedges = [...forward.host.metrics.all()].find(({ name }) => name === "ndots_forward_hedges_total");
+    expect([...(hedges?.collect() ?? [])]).to.deep.equal([{ labels: {}, value: 2 }]);
     await clock.advance(2500);
     expect((await Promise.all(slowOnes)).map(({ rcode }) => rcode)).to.deep.equal(slowOnes.map(() => Rcodes.NOERROR));
   });
