@@ -1,9 +1,11 @@
 // What a `rewrite` line may say, and what is said of those that may not.
 
 import { expect } from "chai";
+import fc from "fast-check";
 
 import rewrite from "../../../src/plugins/rewrite/rewrite.ts";
-import { readDirective } from "../../helpers/fake-host.ts";
+import { AT, fakeHost, readDirective } from "../../helpers/fake-host.ts";
+import { anAddress, toQuery } from "./fixture.ts";
 
 const HOW = "[exact|prefix|suffix|substring|regex]";
 const NAME = `${HOW} FROM TO [answer auto|name FROM TO|value FROM TO]...`;
@@ -155,5 +157,34 @@ describe("rewrite: errors say where, what was found and what is allowed", () => 
 
   it("all that is wrong is told at once", () => {
     expect(readDirective(rewrite, "rewrite type a\nrewrite name a b\nrewrite class b").findings).to.have.length(2);
+  });
+
+  it("whatever the words are, they give a rule or an error, and the rule an answer", async () => {
+    const known =
+      "stop name regex suffix answer auto value local append unset revert A IN 24 0xffee a.nl .nl . .. (.*) {1} a$ {qname} {x/y} 30- -30 SERVFAIL \\ \\046 (?i)A ü";
+    const begin =
+      "name|name regex|name prefix|continue name suffix|type|class|ttl|ttl regex|rcode|cname|cname substring|edns0 local set|stop|foo";
+    const word = fc.oneof(
+      fc.constantFrom(...known.split(" ")),
+      fc.string({ maxLength: 4 }).filter((text) => /^[^\s"#{}]+$/.test(text)),
+    );
+    const line = fc
+      .tuple(fc.constantFrom(...begin.split("|")), fc.array(word, { maxLength: 6 }))
+      .map(([first, words]) => [first, ...words].join(" "));
+    let rules = 0;
+    await fc.assert(
+      fc.asyncProperty(line, fc.constantFrom("a.nl", ".", "\\046.\\000.nl", "c.nl"), async (words, name) => {
+        const { options, findings } = readDirective(rewrite, `rewrite ${words}`);
+        const failed = findings.some((finding) => !finding.includes("warning: "));
+        expect(options).to.have.length(failed ? 0 : 1);
+        if (options[0] === undefined) return;
+        rules++;
+        const instance = await rewrite.setup(options[0], fakeHost("rewrite"), AT);
+        const answer = await instance.handle?.(toQuery(`${name} A`), anAddress);
+        expect(answer).to.have.property("rcode");
+      }),
+      { numRuns: 2000 },
+    );
+    expect(rules).to.be.greaterThan(100);
   });
 });
