@@ -86,6 +86,8 @@ export interface Zone {
 export interface ClusterZone extends Zone {
   /** Whether any namespace that is served has a Service with this label. */
   hasServiceNamed(label: string): boolean;
+  /** Of a cluster set (KEP-1645): in no Pod's search list. */
+  readonly isClusterSet: boolean;
 }
 
 export function isClusterZone(zone: Zone): zone is ClusterZone {

@@ -62,7 +62,8 @@ function setup({ args: { zones: given, searchList } }: AutopathOptions, host: Ho
   const list = searchList === KUBERNETES ? undefined : readFile(searchList, host, at);
   // The plugins behind this one are set up later: their zones are asked for when they are first needed.
   let found: readonly ClusterZone[] | undefined;
-  const clusters = (): readonly ClusterZone[] => (found ??= (host.instance("kubernetes")?.zones ?? []).filter(isClusterZone));
+  const clusters = (): readonly ClusterZone[] =>
+    (found ??= (host.instance("kubernetes")?.zones ?? []).filter(isClusterZone).filter(({ isClusterSet }) => !isClusterSet));
   const wildcards = createWildcards(systemClock);
   const remembered = createRemembered(systemClock);
   let walked = 0;

@@ -116,6 +116,7 @@ export function kubernetesZone(options: KubernetesZoneOptions): KubernetesZone {
       if (changed.length > 0) tell(changed);
     },
     refreshReasons: () => tell([]),
+    isClusterSet: cluster.isClusterSet,
     hasServiceNamed(label) {
       for (const namespace of cluster.namespaces()) if (cluster.service(namespace, label) !== undefined) return true;
       return false;

@@ -7,6 +7,7 @@ import { parseRecordSets } from "../../../src/dns/text.ts";
 import { recordsOf } from "../../../src/dns/wire.ts";
 import autopath from "../../../src/plugins/autopath/autopath.ts";
 import { startServer } from "../../../src/index.ts";
+import kubernetes from "../../../src/plugins/kubernetes/kubernetes.ts";
 import { ask, namespace, service } from "../../../src/testing.ts";
 import type { Memory, Touches } from "../../../src/plugin.ts";
 import { fakeHost, readDirective, setUp } from "../../helpers/fake-host.ts";
@@ -149,6 +150,21 @@ describe("plugins/autopath: what may be a name of the cluster is left alone", ()
       "RANDOM.gone. A",
       "google.com. A",
       "RANDOM.com. A",
+    ]);
+  });
+
+  it("the zone of a cluster set: it is in no Pod's search list", async () => {
+    const host = fakeHost("autopath", { env: { KUBERNETES_SERVICE_HOST: "10.0.0.1" } });
+    const instance = await setUp(autopath, "autopath @kubernetes", host);
+    host.siblings["kubernetes"] = await setUp(
+      kubernetes,
+      "kubernetes cluster.local clusterset.local {\nin_cluster\nmulticluster clusterset.local\n}",
+      host,
+    );
+    const { missingBelow } = instance.transparent as Touches;
+    expect(["default.svc.cluster.local", "default.svc.clusterset.local"].map((name) => missingBelow?.(parseName(name)))).to.deep.equal([
+      true,
+      false,
     ]);
   });
 
