@@ -49,9 +49,10 @@ export function checkTransports(blocks: readonly TransportBlock[]): Finding[] {
   return findings;
 }
 
+// Port 0 is another for each scheme.
 function overlap(one: ServedAddress, other: ServedAddress): boolean {
   const isSamePlace = one.address === other.address || one.address === "" || other.address === "";
-  return one.port !== 0 && one.port === other.port && isSamePlace;
+  return one.port === other.port && isSamePlace && (one.port !== 0 || one.scheme === other.scheme);
 }
 
 function offerOf({ instances }: TransportBlock): { readonly key: string } | undefined {

@@ -139,6 +139,39 @@ endpoints: [${many.map((address) => `{ addresses: ["${address}"] }`).join(", ")}
     held.close();
   });
 
+  it("a reload may add it, and take it away: then its connections end", async () => {
+    const port = await freePort();
+    const plain = `.:${port} {\n whoami\n}\n`;
+    await using dns = await start(plain);
+    const also = `${plain}tls://.:0 {\n tls tls.crt tls.key\n whoami\n}\n`;
+    await dns.reload(also);
+    const target = overTls(dns);
+    const connection = await tlsConnection(target, trust);
+    connection.send(query({ id: 1 }));
+    expect(headerOf((await connection.receive()) as Buffer).id).to.equal(1);
+    await dns.reload(plain);
+    expect(await connection.ended).to.equal("fin");
+    expect(dns.addresses.map(({ scheme }) => scheme)).to.deep.equal(["dns"]);
+    const error = await tlsConnection(target, trust).catch((refused: unknown) => refused);
+    expect((error as Error).message).to.include("ECONNREFUSED");
+    connection.close();
+  });
+
+  it("server blocks share an address: each zone is its own, others are refused", async () => {
+    await using dns = await start(
+      "tls://a.org.:0 {\n tls tls.crt tls.key\n whoami\n}\ntls://b.org.:0 {\n tls tls.crt tls.key\n whoami\n}\n",
+    );
+    expect(dns.addresses).to.have.length(1);
+    const connection = await tlsConnection(overTls(dns), trust);
+    const rcodes: number[] = [];
+    for (const name of ["x.a.org.", "x.b.org.", "x.c.org."]) {
+      connection.send(query({ name }));
+      rcodes.push(headerOf((await connection.receive()) as Buffer).rcode);
+    }
+    expect(rcodes).to.deep.equal([0, 0, 5]);
+    connection.close();
+  });
+
   it("files that are swapped under load fail no connection, and are shown without a reload", async () => {
     await using dns = await start(`tls://.:0 ${BLOCK}`);
     const target = overTls(dns);
@@ -205,6 +238,11 @@ endpoints: [${many.map((address) => `{ addresses: ["${address}"] }`).join(", ")}
       "a port that plain DNS has",
       ".:8853 {\n whoami\n}\ntls://.:8853 {\n tls tls.crt tls.key\n}\n",
       "Corefile:4:1: port 8853 can't be tls://: it is dns:// at Corefile:1",
+    ],
+    [
+      "two blocks that share a port of the kernel's choice and differ",
+      "tls://a.:0 {\n tls tls.crt tls.key\n}\ntls://b.:0 {\n tls tls.crt tls.key {\n  client_auth require\n }\n}\n",
+      "Corefile:5:2: tls: Corefile:2 says otherwise for the same address, port 0",
     ],
     ["quic://", "quic://. {\n whoami\n}\n", "Corefile:1:1: quic:// is not supported: Node.js has no QUIC"],
     ["grpc://", "grpc://. {\n whoami\n}\n", "Corefile:1:1: grpc:// is not supported: DNS over gRPC is not served"],
