@@ -142,7 +142,9 @@ function nodeOfEncloser(nodes: ReadonlyMap<Name, Node>, name: Name): Node | unde
   const dname = encloser?.rrsets.find(({ type }) => type === RRTypes.DNAME);
   if (dname !== undefined) return redirected(name, dname);
   const wildcard = nodes.get((WILDCARD_LABEL + encloserName) as Name);
-  return wildcard && { rrsets: wildcard.rrsets.map((rrset) => ({ ...rrset, owner: name })) };
+  if (wildcard === undefined) return undefined;
+  // A name that is not listed: who follows the zone is told of the wildcard's changes, not of its. Names below it are the wildcard's, too.
+  return { rrsets: wildcard.rrsets.map((rrset) => ({ ...rrset, owner: name })), askChain: true, openBelow: true };
 }
 
 // RFC 6672 §2.2: the labels below the DNAME's owner, in front of its target.

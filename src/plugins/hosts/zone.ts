@@ -57,9 +57,12 @@ export function hostsZone({ table: first, zones, passes, ttl }: HostsZoneOptions
       const pointers = zone.pointers(name);
       const rrsets = [...(addresses === undefined ? [] : addressSets(name, addresses)), ...(pointers === undefined ? [] : [pointers])];
       // Without `fallthrough` what is not listed is refused, whatever the plugins behind this one have: only the chain says so.
-      if (isOurs(name) && !passes(name)) return { rrsets, partial: true, openBelow: true, ...(rrsets.length === 0 && { askChain: true }) };
-      if (table.wildcardParents.has(name)) return { rrsets, partial: true, openBelow: true };
-      return rrsets.length === 0 ? undefined : { rrsets, partial: true };
+      const isRefusing = isOurs(name) && !passes(name);
+      const isParent = table.wildcardParents.has(name);
+      if (rrsets.length === 0 && !isRefusing && !isParent) return undefined;
+      // A name that has a wildcard's addresses is told to nobody when they change.
+      const isWritten = addresses === undefined ? rrsets.length > 0 || !isRefusing : table.names.has(name);
+      return { rrsets, partial: true, ...((isRefusing || isParent) && { openBelow: true }), ...(!isWritten && { askChain: true }) };
     },
     *names() {
       for (const apex of zones) if (!passes(apex)) yield apex;
