@@ -1,12 +1,16 @@
 // A server of deploy/ as a kubelet would start it, for deploy.test.ts and sidecar.test.ts: a Pod's network with the node's
 // resolver and the cluster's DNS outside of it, init containers, resolv.conf, ConfigMaps, capabilities, sysctls. Needs root.
 
+import { execFile } from "node:child_process";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { root, startProcess, temporaryFolder, type Folder, type Running } from "../helpers/ndots-process.ts";
 import { find, type KubeObject, type PodSpec, type Server } from "../helpers/rendered.ts";
 import { runInNetworkOf, startContainer, type Image } from "./container.ts";
 import type { InClusterApi } from "./in-cluster-api.ts";
+
+const run = promisify(execFile);
 
 /** The resolver in a node's resolv.conf, and what it says of names below example.org. */
 export const RESOLVER = "192.0.2.53";
@@ -144,6 +148,26 @@ export async function startApi(
   const [line] = await api.shows(/^\{"authority":.*$/m);
   return { api, authority: (JSON.parse(line) as { authority: string }).authority };
 }
+
+/** Runs a program in a process's network with this resolv.conf; what it writes to stdout, also when it fails. */
+export async function runResolving(
+  pid: number,
+  resolvConf: string,
+  [program = "", ...args]: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const inside = ["-t", String(pid), "--net", "unshare", "--mount", "/bin/sh", "-euc", RESOLVING, "sh", resolvConf, program, ...args];
+  const failed = (error: { readonly stdout: string }): { stdout: string } => error;
+  const { stdout } = await run("nsenter", inside, { timeout: PATIENCE_MS, env: { ...process.env, ...env } }).catch(failed);
+  return stdout;
+}
+
+const RESOLVING = `
+  mount --bind "$1" /etc/resolv.conf
+  mount -t tmpfs tmpfs /mnt && echo 'hosts: files dns' >/mnt/nsswitch.conf
+  [ ! -e /etc/nsswitch.conf ] || mount --bind /mnt/nsswitch.conf /etc/nsswitch.conf
+  shift
+  exec "$@"`;
 
 /** What a URL gives with status 200; else nothing. */
 export function fetchInNetworkOf(pid: number, url: string): string {

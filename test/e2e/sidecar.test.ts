@@ -2,9 +2,8 @@
 // and BusyBox find the sidecar's own names, the cluster's and external ones, the latter two through another ndots that is
 // the cluster's DNS. And what the sidecar's memory is after that. Needs root.
 
-import { execFile, execFileSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { expect } from "chai";
 import { GETADDRINFO_C } from "../helpers/getaddrinfo.ts";
 import { until } from "../helpers/listening.ts";
@@ -19,13 +18,12 @@ import {
   mountsOf,
   PATIENCE_MS,
   RESOLVER,
+  runResolving,
   startApi,
   startDeployed,
   startPodNetwork,
   type PodNetwork,
 } from "./deployed.ts";
-
-const run = promisify(execFile);
 
 const MOST_BYTES = 70 * 1024 * 1024;
 const LOOKUPS = 1000;
@@ -75,7 +73,7 @@ describe("the sidecar end to end", function () {
     needsKustomize(this);
     needsPrograms(this, ...containerPrograms, "busybox", "dnsmasq", "getent", "musl-gcc");
     image = layOutImage("nocap");
-    programs = temporaryFolder({ "getaddrinfo.c": GETADDRINFO_C, "nsswitch.conf": "hosts: files dns\n" });
+    programs = temporaryFolder({ "getaddrinfo.c": GETADDRINFO_C });
     execFileSync("musl-gcc", ["-static", "-o", "getaddrinfo", "getaddrinfo.c"], { cwd: programs.path });
   });
 
@@ -101,7 +99,7 @@ describe("the sidecar end to end", function () {
       await until(() => fetchInNetworkOf(network.pid, "http://127.0.0.1:8181/ready") === "OK", "ready");
 
       const inPod = async (...words: readonly string[]): Promise<string> =>
-        await runWith(network, join(work.path, "resolv.conf"), join(programs.path, "nsswitch.conf"), words);
+        await runResolving(network.pid, join(work.path, "resolv.conf"), words);
       const resolvers: Readonly<Record<string, (name: string) => Promise<string>>> = {
         glibc: async (name) => addresses(await inPod("getent", "ahosts", name)),
         musl: async (name) => addresses(await inPod(join(programs.path, "getaddrinfo"), name)),
@@ -129,21 +127,6 @@ describe("the sidecar end to end", function () {
 function startClusterDns({ outsidePid }: PodNetwork, cwd: string): Running {
   const args = ["-t", String(outsidePid), "--net", process.execPath, cli, "-conf", "Corefile"];
   return startProcess("nsenter", args, { cwd, patienceMs: PATIENCE_MS });
-}
-
-/** Runs a program in a Pod's network with its resolv.conf; what it writes to stdout, also when it fails. */
-async function runWith(
-  { pid }: PodNetwork,
-  resolvConf: string,
-  nsswitchConf: string,
-  [program = "", ...args]: readonly string[],
-): Promise<string> {
-  const script =
-    'mount --bind "$1" /etc/resolv.conf; [ ! -e /etc/nsswitch.conf ] || mount --bind "$2" /etc/nsswitch.conf; shift 2; exec "$@"';
-  const inside = ["-t", String(pid), "--net", "unshare", "--mount", "/bin/sh", "-euc", script, "sh", resolvConf, nsswitchConf, program];
-  const failed = (error: { readonly stdout: string }): { stdout: string } => error;
-  const { stdout } = await run("nsenter", [...inside, ...args], { timeout: PATIENCE_MS }).catch(failed);
-  return stdout;
 }
 
 /** The addresses that lines begin with, each once. */
