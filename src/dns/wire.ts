@@ -23,12 +23,13 @@ import { RRClasses, RRTypes, type Rdata, type RecordSet, type RRType } from "./r
 
 const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
 const POINTER_BITS = 0xc0;
+const MAX_POINTER = 0x3fff;
 /** An extended error's text as we tell it, so that no reply grows by more (message.ts). */
 const MAX_EDE_TEXT_BYTES = 64;
 
 /**
  * The reply in a server's packet; undefined where the packet is not sound: records that do not add up, names that can't be
- * read. What the question must be is the caller's to check; here it is only one, and without pointers. The packet is copied.
+ * read. What the question must be is the caller's to check; here it is only one, and without pointers. The reply holds on to the packet's memory.
  * @param by the plugin that asked.
  */
 export function readAnswer(packet: Uint8Array, by: string): Wire | undefined {
@@ -60,7 +61,7 @@ export function readAnswer(packet: Uint8Array, by: string): Wire | undefined {
     }
     at = next;
   }
-  const message = packet.slice(0, end);
+  const message = packet.subarray(0, end);
   putUint16(message, 10, additional);
   const extended = opt < 0 ? 0 : (packet[opt + 5] as number) << 4;
   const ede = opt < 0 ? undefined : readEde(packet, opt + 1 + RR_FIXED_BYTES, uint16(packet, opt + 9));
@@ -155,24 +156,25 @@ function recordEnd(packet: Uint8Array, fixedAt: number): number {
   return end;
 }
 
-// The offset behind a name, or -1 where readName() could not read it: for every record of every answer, so no text is made.
+// The offset behind a name, or -1 where it is none: for every record of every answer, so no text is made. Stricter than readName(): what is
+// pointed to ends before what points to it, so that nothing behind a record is needed to read it.
 function skipName(packet: Uint8Array, start: number): number {
   // As most owners: the question's name.
   if (packet[start] === POINTER_BITS && packet[start + 1] === HEADER_BYTES && start > HEADER_BYTES) return start + 2;
   let at = start;
   let end = -1;
   let lowest = start;
+  let limit = packet.length;
   let bytes = 1;
-  for (let pointers = 0; ;) {
-    const length = packet[at];
-    if (length === undefined) return -1;
+  for (let pointers = 0; at < limit;) {
+    const length = packet[at] as number;
     if (length === 0) return end < 0 ? at + 1 : end;
     if (length >= POINTER_BITS) {
-      const low = packet[at + 1];
-      if (low === undefined) return -1;
+      if (at + 1 >= limit) return -1;
       if (end < 0) end = at + 2;
-      at = ((length & ~POINTER_BITS) << 8) | low;
+      at = uint16(packet, at) & MAX_POINTER;
       if (at < HEADER_BYTES || at >= lowest || ++pointers > MAX_POINTERS) return -1;
+      limit = lowest;
       lowest = at;
       continue;
     }
@@ -180,4 +182,5 @@ function skipName(packet: Uint8Array, start: number): number {
     if (length > MAX_LABEL_BYTES || bytes > MAX_NAME_BYTES) return -1;
     at += 1 + length;
   }
+  return -1;
 }

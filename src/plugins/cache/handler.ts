@@ -109,8 +109,10 @@ export function createHandler({ settings, store, counters, clock, log, localZone
       refreshing: undefined,
       retryMs: 0,
     };
+    // Many names are asked for once. The table gets them when they are asked for again: a flood of names does not churn it.
+    const wasTold = before?.inTable === true;
     store.put(entry);
-    offerToTable(entry, nowMs);
+    if (wasTold) offerToTable(entry, nowMs);
     return verdict;
   }
 

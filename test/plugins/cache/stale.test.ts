@@ -198,7 +198,7 @@ describe("plugins/cache: serve_stale", () => {
       await ask("web.example.org");
       await clock.settle();
       expect((await ask("web.example.org"))?.rcode).to.equal(rcode);
-      expect(table.filter((line) => line.startsWith("keep"))).to.have.length(policy === "" ? 2 : 1);
+      expect(table.filter((line) => line.startsWith("keep"))).to.have.length(policy === "" ? 1 : 0);
       behave(web(2));
       await clock.advance(60_000);
       await ask("web.example.org");
@@ -221,7 +221,7 @@ describe("plugins/cache: serve_stale", () => {
     const { ask, behave, clock, table } = await expired("serve_stale 1h immediate\n success 1024 60");
     await clock.advance(3_600_000);
     behave({ rcode: Rcodes.SERVFAIL });
-    expect((await ask("web.example.org"))?.rcode).to.equal(Rcodes.SERVFAIL);
+    for (let times = 0; times < 2; times++) expect((await ask("web.example.org"))?.rcode).to.equal(Rcodes.SERVFAIL);
     expect(table.at(-1)).to.equal("keep web.example.org. 1 5s");
   });
 });
