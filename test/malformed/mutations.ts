@@ -96,6 +96,15 @@ export const mutations: Readonly<Record<string, Mutation>> = {
     const end = questionEnd(message);
     return Buffer.concat([message.subarray(0, end), randomBytes(message.length - end, draw)]);
   },
+  "a name that goes on behind its record": (message, draw) => {
+    // The second name of a SOA starts in the TTL and is as long as what stands behind.
+    const { fixedAt, end } = anyRecord(message, draw);
+    const bytes = Buffer.concat([message, Buffer.alloc(63, 0)]);
+    bytes.writeUInt16BE(6, fixedAt);
+    bytes.writeUInt16BE(0xc000 | (fixedAt + 7), fixedAt + 10);
+    bytes[fixedAt + 7] = Math.min(63, end - fixedAt - 6);
+    return bytes;
+  },
   "the question alone": (message) => message.subarray(0, questionEnd(message)),
 };
 
