@@ -51,6 +51,8 @@ export class Ask implements Asker, Timed, Rescued {
   #failovers = 0;
   /** TCP was asked because UDP's packets were not to be trusted. */
   #switched = false;
+  /** Asked without EDNS, for it was refused. */
+  #plain = false;
   #error = "";
   /** What is told if nothing better comes: a truncated answer, or one whose rcode calls for another upstream. */
   #fallback: Wire | undefined;
@@ -102,17 +104,26 @@ export class Ask implements Asker, Timed, Rescued {
     upstream.heard(exchange);
     const flags = uint16(packet, 2);
     const { options } = this.#resolver;
-    if (isEdnsRefusal(flags & 0x0f) && exchange.packet[11] === 1 && uint16(packet, 10) === 0) {
-      upstream.withoutEdns();
-      return this.#send(upstream, exchange.protocol !== "udp");
-    }
+    const refused = isEdnsRefusal(flags & 0x0f);
+    if (exchange.packet[11] === 1) {
+      if (refused && uint16(packet, 10) === 0) {
+        this.#plain = true;
+        return this.#send(upstream, exchange.protocol !== "udp");
+      }
+    } else if (this.#plain && !refused) upstream.withoutEdns(); // so it was EDNS, and not the question
     const wire = readAnswer(packet, NAME);
-    if (wire === undefined) return this.#lost(upstream, `${exchange.describe()}: bad message`);
     const nowMs = options.clock.monotonic();
-    upstream.metrics.answered(wire.rcode, nowMs - exchange.startedAtMs);
+    if (wire !== undefined) upstream.metrics.answered(wire.rcode, nowMs - exchange.startedAtMs);
+    // Some cut in the middle of a record.
     if ((flags & Flags.TC) !== 0 && exchange.protocol === "udp") {
-      this.#fallback = wire;
+      this.#fallback = wire ?? this.#fallback;
       return this.#send(upstream, true);
+    }
+    if (wire === undefined) {
+      // It is there, and answers: whoever owns the name may have made it say this.
+      this.#error = `${exchange.describe()}: bad message`;
+      if (this.#tries.length === 0) this.#tryNext();
+      return;
     }
     if (exchange.protocol === "udp") {
       if (upstream.prefersTcp(nowMs)) upstream.preferTcp("off");
@@ -190,7 +201,7 @@ export class Ask implements Asker, Timed, Rescued {
 
   #send(upstream: Upstream, overTcp: boolean): void {
     const { clock, randomCase } = this.#resolver.options;
-    const edns = upstream.takesEdns(clock.monotonic());
+    const edns = !this.#plain && upstream.takesEdns(clock.monotonic());
     const packet = encodeQuestion(this.#question, { edns, randomCase: randomCase && !overTcp && upstream.takesUdp });
     this.#sent++;
     const one: Try = { upstream, exchange: upstream.ask(packet, this, overTcp) };
