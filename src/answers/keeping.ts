@@ -96,12 +96,12 @@ export function createKeeping({ table, served, published, blockByZone, firstZone
   }
 }
 
-// As it stands behind the question; undefined for what does not fit an entry, or can't be rotated.
-function compiledAnswer(type: RRType, { message, rcode }: Wire, rotates: ReadonlySet<RRType>): CompiledAnswer | undefined {
+// As it stands behind the question; undefined for what does not fit an entry, has an extended error, or can't be rotated.
+function compiledAnswer(type: RRType, { message, rcode, ede }: Wire, rotates: ReadonlySet<RRType>): CompiledAnswer | undefined {
   const start = questionEnd(message);
   const answerCount = uint16(message, 6);
   const authorityCount = uint16(message, 8);
-  if (rcode > MAX_RCODE || message.length - start > MAX_BODY_BYTES || authorityCount > MAX_AUTHORITY) return undefined;
+  if (rcode > MAX_RCODE || ede !== undefined || message.length - start > MAX_BODY_BYTES || authorityCount > MAX_AUTHORITY) return undefined;
   const run = rotates.has(type) ? findRun(message, start, message.length, answerCount, type) : NO_RUN;
   if (run === undefined) return undefined;
   return {
