@@ -14,6 +14,7 @@ import {
   putUint16,
   putUint32,
   questionEnd,
+  Rcodes,
   uint16,
   type Ede,
   type NameLayout,
@@ -77,7 +78,9 @@ export function toWire(reply: Records, { qname, qtype, qclass }: Pick<Query, "qn
 
 function flagsOf({ flags: asked, edns }: Question, reply: Reply): number {
   const { rcode, authoritative, recursionAvailable, authenticated, truncated, recursionDesired } = reply;
-  let flags = Flags.QR | (asked & (Flags.RD | Flags.CD)) | (rcode & 0x0f);
+  // The upper bits of an rcode need an OPT record: the lower ones alone would be another (RFC 6891 §6.1.3).
+  const headerRcode = edns === undefined && rcode > MAX_HEADER_RCODE ? Rcodes.SERVFAIL : rcode & MAX_HEADER_RCODE;
+  let flags = Flags.QR | (asked & (Flags.RD | Flags.CD)) | headerRcode;
   if (authoritative) flags |= Flags.AA;
   if (truncated === true) flags |= Flags.TC;
   if (recursionAvailable === true) flags |= Flags.RA;
@@ -166,6 +169,7 @@ function encodeEde(out: Uint8Array, at: number, end: number, { code, text }: Ede
   return to;
 }
 
+const MAX_HEADER_RCODE = 15;
 const EDE_HEAD_BYTES = 6; // OPTION-CODE, OPTION-LENGTH, INFO-CODE
 /** The index of the additional section. */
 const ADDITIONAL = 2;
