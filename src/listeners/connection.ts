@@ -41,6 +41,9 @@ export interface TcpLimits {
   readonly connectionsPerAddress: number;
 }
 
+/** Who has not asked again for so long is not about to, most likely: where an end can't come together with an answer. */
+export const WIND_DOWN_IDLE_MS = 200;
+
 /** The times are CoreDNS's: clients are tuned to them. */
 export const DEFAULT_TCP_LIMITS: TcpLimits = {
   readMs: 3000,

@@ -10,7 +10,7 @@ import { Verdicts, type Exchange } from "../dns/question.ts";
 import type { Responder } from "../respond.ts";
 import { ignore } from "./accepting.ts";
 import { codeOf, plainAddress } from "./bind.ts";
-import type { CloseReason, Connection, TcpLimits } from "./connection.ts";
+import { WIND_DOWN_IDLE_MS, type CloseReason, type Connection, type TcpLimits } from "./connection.ts";
 import { DNS_MESSAGE, freshSeconds, readHead, type RequestHead } from "./doh.ts";
 import type { ListenAddress } from "./listener.ts";
 
@@ -98,6 +98,8 @@ export class HttpsConnection implements Connection {
       if (nowMs - this.#closingSinceMs >= writeMs) this.destroy();
     } else if (nowMs - this.idleSinceMs >= (this.hasAsked ? idleMs : readMs)) {
       this.close(this.hasAsked ? "idle" : "read_timeout");
+    } else if (this.#service.isWindingDown && nowMs - this.idleSinceMs >= WIND_DOWN_IDLE_MS) {
+      this.close("stopping");
     }
   }
 
@@ -128,7 +130,9 @@ export class HttpsConnection implements Connection {
       ...this.#begin({ method, target, contentType: headers["content-type"], contentLength: headers["content-length"] }, message),
       respond: (status, fields, body) => {
         const isCut = hasBody && !message.complete; // nobody waits for the rest
-        const isLast = this.#isDraining || this.#service.isWindingDown || this.#closingSinceMs !== undefined || isCut;
+        const isEnding = this.#isDraining || this.#service.isWindingDown;
+        if (isEnding) this.#count("stopping");
+        const isLast = isEnding || this.#closingSinceMs !== undefined || isCut;
         response.writeHead(status, { ...fields, ...(isLast && { connection: "close" }) }).end(body);
         message.resume();
       },
@@ -275,7 +279,7 @@ export class HttpsConnection implements Connection {
   #endIfDone(): void {
     if (this.#open.size > 0) return;
     if (this.#closingSinceMs !== undefined && this.#session === undefined) return this.#socket.destroySoon();
-    if (this.#isDraining || (this.#service.isWindingDown && this.hasAsked)) this.close("stopping");
+    if (this.#isDraining) this.close("stopping");
   }
 
   #count(reason: CloseReason): void {

@@ -63,7 +63,8 @@ export interface Listener {
   serve(served: ServedBy): Promise<void>;
   /**
    * Where there are connections: from now on each ends right behind an answer, when no client that waits for answers before it
-   * asks again can have sent more; new ones are taken as before. stop() would close them while queries are under way.
+   * asks again can have sent more (over TLS, where the end comes a moment behind the answer, when it has been idle); new ones are
+   * taken as before. stop() would close them while queries are under way.
    */
   windDown?(): void;
   /** Takes nothing new, finishes what it has (at most `graceMs`), closes. Idempotent. */

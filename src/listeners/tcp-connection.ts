@@ -12,7 +12,7 @@ import type { Exchange } from "../dns/question.ts";
 import type { Responder } from "../respond.ts";
 import { framedMessages, isSeveralMessages } from "../transfer-messages.ts";
 import { plainAddress } from "./bind.ts";
-import type { CloseReason, Connection, TcpLimits } from "./connection.ts";
+import { WIND_DOWN_IDLE_MS, type CloseReason, type Connection, type TcpLimits } from "./connection.ts";
 import type { ListenAddress } from "./listener.ts";
 
 /** What a listener's connections share. */
@@ -42,6 +42,7 @@ export class TcpConnection implements Connection {
   idleSinceMs: number;
 
   readonly #socket: Socket;
+  readonly #isSecure: boolean;
   readonly #service: TcpService;
   readonly #address: string;
   readonly #family: 4 | 6;
@@ -66,6 +67,7 @@ export class TcpConnection implements Connection {
 
   constructor(socket: Socket, remoteAddress: string, bound: ListenAddress, service: TcpService) {
     this.#socket = socket;
+    this.#isSecure = "encrypted" in socket;
     this.#service = service;
     this.remoteAddress = remoteAddress;
     this.#address = plainAddress(remoteAddress);
@@ -106,6 +108,8 @@ export class TcpConnection implements Connection {
       if (nowMs - this.#messageSinceMs >= limits.readMs) this.close("read_timeout");
     } else if (nowMs - this.idleSinceMs >= limits.idleMs) {
       this.close("idle");
+    } else if (this.#service.isWindingDown && this.#isSecure && nowMs - this.idleSinceMs >= WIND_DOWN_IDLE_MS) {
+      this.close("stopping");
     }
   }
 
@@ -137,7 +141,7 @@ export class TcpConnection implements Connection {
     this.#at = this.#end = 0;
     // What is written goes before FIN, and under TLS a word that this is the end (RFC 8446 §6.1). The write timeouts go on.
     if (this.#socket.writableLength > 0) return this.#socket.destroySoon();
-    if ("encrypted" in this.#socket) {
+    if (this.#isSecure) {
       this.#isSayingGoodbye = true;
       this.#unsentSinceMs = this.#lastTakenMs = this.#service.now();
       return this.#socket.destroySoon();
@@ -289,7 +293,9 @@ export class TcpConnection implements Connection {
     if (this.#asked >= limits.queries && this.#inFlight === 0 && !this.#isTurnOver) return this.close("max_queries");
     const isBlocked = this.#isTurnOver || !this.#mayAsk() || this.#socket.writableLength + LENGTH_BYTES > limits.unsentBytes;
     if (isBlocked) return void this.#socket.pause();
-    const isLast = this.#isDraining || (this.#service.isWindingDown && this.hasAsked && this.#at === this.#end);
+    // Under TLS the end comes a turn of the event loop behind the answer, when the client may have asked again: see checkTimeouts().
+    const mayEnd = this.#service.isWindingDown && !this.#isSecure && this.hasAsked && this.#at === this.#end;
+    const isLast = this.#isDraining || mayEnd;
     if ((this.#hasEnded || isLast) && this.#inFlight === 0) {
       if (!this.#hasEnded) this.#service.onClosing("stopping");
       return this.#finish();

@@ -242,7 +242,7 @@ for (const [version, open] of Object.entries(clients)) {
       });
     }
 
-    it("windDown(): the connection ends behind its next answer, and stop() waits for what is asked", async () => {
+    it("windDown(): the connection ends when no more is asked, and stop() waits for what is asked", async () => {
       await using dns = await serve();
       const client = await open(dns);
       await client.ask(post(query()));

@@ -21,7 +21,7 @@ const create: ListenerFactory = (options) => tlsListener({ ...options, tls: { cr
 const connect = (target: Target): Promise<TcpConnection> => tlsConnection(target, { ca: authority.cert });
 
 listenerContract("listeners/tls", create, connect);
-tcpListenerContract("listeners/tls", create, connect);
+tcpListenerContract("listeners/tls", create, connect, "when idle");
 tcpTimeContract("listeners/tls", create, connect, 100); // a handshake takes a millisecond or two
 
 serveContract(
@@ -90,6 +90,32 @@ describe("listeners/tls: handshakes", () => {
     await settled(dns.listener.bound, connect);
     await dns.listener.stop(60_000);
     await silent.ended;
+  });
+});
+
+describe("listeners/tls: windDown()", () => {
+  it("who asks on is answered on, who is idle for 0.2 s is closed: close_notify and the next question could cross", async () => {
+    const clock = fakeClock();
+    await using dns = await rig(create, { clock });
+    const [busy, idle] = [await connect(dns.listener.bound), await connect(dns.listener.bound)];
+    for (const connection of [busy, idle]) {
+      connection.send(query({ id: 1 }));
+      expect(await idOf(connection)).to.equal(1);
+    }
+    dns.listener.windDown?.();
+    for (let id = 2; id < 8; id++) {
+      clock.advance(50);
+      busy.send(query({ id }));
+      expect(await idOf(busy)).to.equal(id);
+    }
+    expect(await idle.ended).to.equal("fin");
+    expect(dns.metrics.count(CLOSED, "stopping")).to.equal(1);
+    clock.advance(200);
+    expect(await busy.ended).to.equal("fin");
+    const late = await connect(dns.listener.bound);
+    late.send(query({ id: 9 }));
+    expect(await idOf(late)).to.equal(9);
+    for (const connection of [busy, idle, late]) connection.close();
   });
 });
 
