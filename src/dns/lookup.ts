@@ -111,6 +111,8 @@ const TARGET_AT: ReadonlyMap<RRType, number> = new Map([
   [RRTypes.NS, 0],
   [RRTypes.MX, 2],
   [RRTypes.SRV, 6],
+  [RRTypes.SVCB, 2],
+  [RRTypes.HTTPS, 2],
 ]);
 
 // Addresses of the names in an rrset of the node, as far as the zone holds them (RFC 1034 §4.3.2 step 6, RFC 2782).

@@ -6,6 +6,7 @@ import { NdotsError, nearest } from "../errors.ts";
 import { Rcodes, type Rcode } from "./message.ts";
 import { formatName, nameToWire, parseName, readName, ROOT, type Name } from "./name.ts";
 import { addressToBytes } from "./rdata.ts";
+import { formatServiceParameters, parseServiceParameters } from "./service-parameters.ts";
 import { RRClasses, RRTypes, type Rdata, type RecordSet, type RRClass, type RRType } from "./records.ts";
 
 /** One record as its text says. */
@@ -124,11 +125,12 @@ export function rdataFromText(type: RRType, fields: readonly string[], origin: N
   }
   if (layout === undefined) throw rdataError(`${typeName(type)}: is written \\# LENGTH HEX, found "${fields.join(" ")}"`);
   const last = layout.at(-1) as FieldKind;
-  if (fields.length < layout.length || (fields.length > layout.length && !REPEATED.has(last))) {
+  if (fields.length < layout.length - (last === "parameters" ? 1 : 0) || (fields.length > layout.length && !REPEATED.has(last))) {
     throw rdataError(`${typeName(type)}: needs ${layout.join(", ")}; found ${fields.length} fields: "${fields.join(" ")}"`);
   }
   // Blanks may stand in digits of any length (RFC 3597 §5, RFC 4034 §2.2).
-  const written = last === "strings" ? fields : [...fields.slice(0, layout.length - 1), fields.slice(layout.length - 1).join("")];
+  const rest = fields.slice(layout.length - 1).join(last === "parameters" ? " " : "");
+  const written = last === "strings" ? fields : [...fields.slice(0, layout.length - 1), rest];
   const parts = written.map((field, index) => {
     const kind = layout[Math.min(index, layout.length - 1)] as FieldKind;
     const part = FIELDS[kind].parse(field, origin);
@@ -197,7 +199,7 @@ function fieldsToText(layout: readonly FieldKind[], rdata: Rdata): string | unde
     texts.push(field.text);
     at = field.end;
   }
-  return at === rdata.length ? texts.join(" ") : undefined;
+  return at === rdata.length ? texts.join(" ").trimEnd() : undefined;
 }
 
 interface Field {
@@ -213,10 +215,23 @@ const MAX_STRING_BYTES = 255;
 /** RDLENGTH has 16 bits. */
 const MAX_RDATA_BYTES = 65_535;
 
-type FieldKind = "ipv4" | "ipv6" | "name" | "8 bits" | "16 bits" | "32 bits" | "string" | "strings" | "tag" | "value" | "hex" | "base64";
+type FieldKind =
+  | "ipv4"
+  | "ipv6"
+  | "name"
+  | "8 bits"
+  | "16 bits"
+  | "32 bits"
+  | "string"
+  | "strings"
+  | "tag"
+  | "value"
+  | "hex"
+  | "base64"
+  | "parameters";
 
 /** Of which there may be several words, where they stand last. */
-const REPEATED: ReadonlySet<FieldKind> = new Set(["strings", "hex", "base64"]);
+const REPEATED: ReadonlySet<FieldKind> = new Set(["strings", "hex", "base64", "parameters"]);
 
 const FIELDS: Readonly<Record<FieldKind, Field>> = {
   ipv4: {
@@ -272,6 +287,15 @@ const FIELDS: Readonly<Record<FieldKind, Field>> = {
     },
     format: (rdata, at) => (at === rdata.length ? undefined : { text: bytesText(rdata, at, "base64"), end: rdata.length }),
   },
+  /** Those of SVCB; there may be none. */
+  parameters: {
+    words: "parameters, as alpn=h2,h3 port=8443",
+    parse: (text) => parseServiceParameters(splitFields(text), unescape),
+    format: (rdata, at) => {
+      const text = formatServiceParameters(rdata.subarray(at), quote);
+      return text === undefined ? undefined : { text, end: rdata.length };
+    },
+  },
 };
 
 function bytesText(rdata: Rdata, at: number, form: "hex" | "base64"): string {
@@ -291,6 +315,8 @@ const LAYOUTS: ReadonlyMap<RRType, readonly FieldKind[]> = new Map<RRType, reado
   [RRTypes.AAAA, ["ipv6"]],
   [RRTypes.SRV, ["16 bits", "16 bits", "16 bits", "name"]],
   [RRTypes.CAA, ["8 bits", "tag", "value"]],
+  [RRTypes.SVCB, ["16 bits", "name", "parameters"]],
+  [RRTypes.HTTPS, ["16 bits", "name", "parameters"]],
   [RRTypes.RP, ["name", "name"]],
   [RRTypes.AFSDB, ["16 bits", "name"]],
   [RRTypes.NAPTR, ["16 bits", "16 bits", "string", "string", "string", "name"]],

@@ -23,7 +23,7 @@ export interface ReplaceableZoneOptions {
 
 const NOT_READ = "the zone has not been read";
 /** Their answers carry addresses of other names. */
-const WITH_TARGETS: ReadonlySet<RRType> = new Set([RRTypes.NS, RRTypes.MX, RRTypes.SRV]);
+const WITH_TARGETS: ReadonlySet<RRType> = new Set([RRTypes.NS, RRTypes.MX, RRTypes.SRV, RRTypes.SVCB, RRTypes.HTTPS]);
 
 export function replaceableZone({ apex, zone: first, fallthrough }: ReplaceableZoneOptions): ReplaceableZone {
   let current = first;

@@ -55,7 +55,12 @@ describe("dns/text: a record in canonical form reads and writes back the same", 
     example.org. 5 IN SPF "v=spf1 -all"
     _http._tcp.example.org. 5 IN URI 10 1 "https://example.org/"
     example.org. 5 IN TYPE1000 \\# 3 0a0b0c
-    example.org. 5 IN HTTPS \\# 0
+    example.org. 5 IN TYPE1001 \\# 0
+    example.org. 5 IN HTTPS 0 svc.example.net.
+    example.org. 5 IN HTTPS 1 .
+    example.org. 5 IN HTTPS 1 . mandatory=alpn,port alpn="h2,h3" port=8443
+    example.org. 5 IN SVCB 16 foo.example.org. alpn="f\\\\\\\\oo\\\\,bar,h2" no-default-alpn ech=AQID key667="hello\\210qoo"
+    example.org. 5 IN SVCB 1 . ipv4hint=192.0.2.1,192.0.2.2 ipv6hint=2001:db8::1,2001:db8::2 dohpath="/q{?dns}" ohttp key9
     \\000\\.a\\\\\\"b\\(\\)\\;\\@.example.org. 5 CH TXT "x"
     example.org. 5 CLASS9999 A 192.0.2.1
     __proto__.example.org. 5 IN A 192.0.2.1`;
@@ -75,6 +80,10 @@ describe("dns/text: what is not canonical reads too", () => {
     ["WEB.Example.ORG. 5 in a 192.0.2.1", "web.example.org. 5 IN A 192.0.2.1"],
     ["web 5 A 192.0.2.1", "web.example.org. 5 IN A 192.0.2.1"],
     ["web IN 5 A 192.0.2.1", "web.example.org. 5 IN A 192.0.2.1"],
+    ["@ HTTPS 1 . port=8443 alpn=h2,h3", 'example.org. 30 IN HTTPS 1 . alpn="h2,h3" port=8443'],
+    ['@ SVCB 1 web key667="a b" key1=h2', 'example.org. 30 IN SVCB 1 web.example.org. alpn="h2" key667="a b"'],
+    ["@ HTTPS 1 . mandatory=port,alpn port=1 alpn=h2", 'example.org. 30 IN HTTPS 1 . mandatory=alpn,port alpn="h2" port=1'],
+    ["@ HTTPS \\# 3 000100", "example.org. 30 IN HTTPS 1 ."],
     ["@ DS 1 13 2 00 FF", "example.org. 30 IN DS 1 13 2 00ff"],
     ["@ DNSKEY 257 3 13 AQ ID", "example.org. 30 IN DNSKEY 257 3 13 AQID"],
     ["web A 192.0.2.1 ; a comment", "web.example.org. 30 IN A 192.0.2.1"],
@@ -122,7 +131,20 @@ describe("dns/text: what is wrong is said", () => {
     ["web TXT \\1", /is not a string/],
     ["web CAA 0 is-sue x", /is not a tag/],
     ["web CAA 256 issue x", /is not a number from 0 to 255/],
-    ["web HTTPS 1 . alpn=h2", /HTTPS: is written \\# LENGTH HEX, found "1 \. alpn=h2"/],
+    ["web LOC 1 2 3", /LOC: is written \\# LENGTH HEX, found "1 2 3"/],
+    ["web HTTPS 1", /HTTPS: needs 16 bits, name, parameters; found 1 fields: "1"/],
+    ["web HTTPS 1 . alpn", /HTTPS: "alpn" is not parameters, as alpn=h2,h3 port=8443/],
+    ["web HTTPS 1 . alpn=", /is not parameters/],
+    ["web HTTPS 1 . port=65536", /is not parameters/],
+    ["web HTTPS 1 . port=1 port=2", /is not parameters/],
+    ["web HTTPS 1 . ipv4hint=2001:db8::1", /is not parameters/],
+    ["web HTTPS 1 . no-default-alpn=x", /is not parameters/],
+    ["web HTTPS 1 . mandatory=alpn", /is not parameters/],
+    ["web HTTPS 1 . mandatory=mandatory,alpn alpn=h2", /is not parameters/],
+    ["web HTTPS 1 . nosuch=x", /is not parameters/],
+    ["web HTTPS 1 . key65535=x", /is not parameters/],
+    ["web HTTPS 1 . key01=x", /is not parameters/],
+    ["web HTTPS \\# 0", /HTTPS: the bytes "0" are no rdata of this type/],
     ["web DS 1 13 2 0", /DS: "0" is not an even number of hex digits/],
     ["web DNSKEY 257 3 13 A", /DNSKEY: "A" is not base64/],
     ["web DNSKEY 257 3 13", /needs 16 bits, 8 bits, 8 bits, base64; found 3 fields/],

@@ -35,6 +35,16 @@ const fieldsOf: Readonly<Record<string, fc.Arbitrary<string[]>>> = {
   TXT: fc.array(text, { minLength: 1, maxLength: 3 }),
   HINFO: fc.tuple(text, text),
   CAA: fc.tuple(fc.nat({ max: 255 }).map(String), fc.constantFrom("issue", "iodef"), text),
+  HTTPS: fc
+    .tuple(
+      uint16.map(String),
+      target,
+      fc.subarray(["port=1", 'alpn="h2,h3"', "ipv4hint=192.0.2.1", "no-default-alpn", 'key9="\\255 x"', "key10"]),
+    )
+    .map(([priority, name, parameters]) => [priority, name, ...parameters]),
+  DS: fc
+    .tuple(uint16.map(String), fc.uint8Array({ minLength: 1, maxLength: 40 }))
+    .map(([tag, digest]) => [tag, "13", "2", Buffer.from(digest).toString("hex")]),
   TYPE1000: fc.uint8Array({ maxLength: 40 }).map((bytes) => ["\\#", String(bytes.length), Buffer.from(bytes).toString("hex")]),
 };
 
