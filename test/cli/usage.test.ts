@@ -22,7 +22,7 @@ const rows: readonly Row[] = [
   { args: "-version", code: 0, stdout: versionLines },
   { args: "--version", code: 0, stdout: versionLines },
   { args: "version", code: 0, stdout: versionLines },
-  { args: "-plugins", code: 0, stdout: /^multisocket\nreload\nbufsize\n[^]*^kubernetes\n[^]*^whoami\n/m },
+  { args: "-plugins", code: 0, stdout: /^root\n[^]*^reload\n[^]*^kubernetes\n[^]*^whoami\n/m },
   { args: "--help", code: 0, stdout: /Usage: ndots [^]*Examples:[^]*Exit codes:/ },
   { args: "-help", code: 0, stdout: /Usage: ndots / },
   { args: "-h", code: 0, stdout: /Usage: ndots / },
