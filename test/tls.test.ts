@@ -157,6 +157,14 @@ endpoints: [${many.map((address) => `{ addresses: ["${address}"] }`).join(", ")}
     connection.close();
   });
 
+  it("root names the folder of its files", async () => {
+    using other = temporaryFolder({ "certs/tls.crt": own.cert, "certs/tls.key": own.key });
+    await using dns = await start(`tls://.:0 {\n  root ${other.path}/certs\n  tls tls.crt tls.key\n  whoami\n}\n`);
+    (await tlsConnection(overTls(dns), trust)).close();
+    const error = await start(`tls://.:0 {\n  root ${other.path}\n  tls tls.crt tls.key\n  whoami\n}\n`).catch((thrown: unknown) => thrown);
+    expect((error as Error).message).to.include(`certificate ${other.path}/tls.crt: no such file`);
+  });
+
   it("server blocks share an address: each zone is its own, others are refused", async () => {
     await using dns = await start(
       "tls://a.org.:0 {\n tls tls.crt tls.key\n whoami\n}\ntls://b.org.:0 {\n tls tls.crt tls.key\n whoami\n}\n",
