@@ -56,8 +56,7 @@ const plugin: Plugin<TlsOptions> = definePlugin({
     },
   }),
   async setup({ args, client_auth: clientAuth = "nocert" }, host, at) {
-    const { log } = host;
-    const { folder } = host;
+    const { folder, log } = host;
     const paths: CredentialFiles = {
       cert: resolve(folder, args.cert),
       key: resolve(folder, args.key),
@@ -68,7 +67,7 @@ const plugin: Plugin<TlsOptions> = definePlugin({
     if (found === undefined || "problem" in found) {
       throw new FindingsError("NDOTS_ERR_CONFIG", [{ ...at, severity: "error", message: `tls: ${found?.problem}` }]);
     }
-    if (found.validToMs < Date.now()) {
+    if (found.validToMs < systemClock.now()) {
       host.report({ ...at, severity: "warning", message: `tls: certificate ${paths.cert} has expired, on ${dateOf(found.validToMs)}` });
     }
     if (!host.schemes.has("tls") && !host.schemes.has("https")) {
