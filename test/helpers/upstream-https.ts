@@ -19,13 +19,19 @@ export async function openHttps(
   address: string,
   records: readonly TextRecord[],
   serve: Serve,
+  connections: { opened: number; open: number },
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
   const server = createSecureServer(certified);
   const sessions = new Set<ServerHttp2Session>();
   server.on("session", (session) => {
     sessions.add(session);
+    connections.opened++;
+    connections.open++;
     session.on("error", () => {});
-    session.on("close", () => sessions.delete(session));
+    session.on("close", () => {
+      sessions.delete(session);
+      connections.open--;
+    });
   });
   server.on("sessionError", () => {});
   server.on("tlsClientError", () => {});

@@ -43,7 +43,7 @@ export interface Upstream extends AsyncDisposable {
   readonly to: string;
   /** All queries so far. */
   readonly asked: readonly Asked[];
-  /** TCP and TLS connections that were opened, and those that are open. */
+  /** TCP, TLS and HTTPS connections that were opened, and those that are open. */
   readonly connections: { readonly opened: number; readonly open: number };
   /** What is done from now on. */
   behave(script: Script | Behaviour): void;
@@ -91,7 +91,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const [port, first] = await openSomewhere(options.port, open);
   let sockets = first;
   const secure = tls && (await openStream(createTlsServer({ ...tls, noDelay: true }), address, 0, "tls", records, serve, connections));
-  const web = https && (await openHttps(https, address, records, serve));
+  const web = https && (await openHttps(https, address, records, serve, connections));
   const down = async (): Promise<void> => {
     await Promise.all(sockets.map((socket) => socket.close()));
     sockets = [];

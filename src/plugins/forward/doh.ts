@@ -107,6 +107,7 @@ class DohTransport implements Transport {
       reuse.hit("https");
       return known;
     }
+    if (known !== undefined) this.#forget(known);
     reuse.miss("https");
     const { address, port, tls, sourceAddress } = this.#options;
     const { servername = "" } = tls;

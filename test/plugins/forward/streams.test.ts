@@ -159,6 +159,23 @@ describe("plugins/forward over HTTPS", () => {
     });
   }
 
+  it("a connection that is older than max_age gives way to another, and ends with the last answer on it", async () => {
+    const clock = fakeClock();
+    let release = (): void => {};
+    const after = new Promise<void>((resolve) => (release = resolve));
+    await using upstream = await startUpstream({ records: RECORDS, https: certified, script: { after } });
+    await using forward = await overHttps(upstream.httpsPort, "expire 2s\n max_age 3s\n read_timeout 9s", clock);
+    const held = forward.ask("a.example.org.");
+    await upstream.received(1);
+    await clock.advance(4000);
+    upstream.behave({});
+    await forward.ask("b.example.org.");
+    expect(upstream.connections.open).to.equal(2);
+    release();
+    expect((await held).answer).to.have.length(1);
+    while (upstream.connections.open > 1) await new Promise((resolve) => setImmediate(resolve)); // mocha bounds it
+  });
+
   it("a server of another name is not asked", async () => {
     await using upstream = await startUpstream({ records: RECORDS, https: certified });
     await using forward = await overHttps(upstream.httpsPort, "tls_servername www.example.org");
