@@ -6,7 +6,7 @@
 import { encodeReply } from "./dns/encode.ts";
 import { OPT_BYTES, questionEnd, uint16, type Query, type Records } from "./dns/message.ts";
 import type { Rdata, RecordSet } from "./dns/records.ts";
-import { timeSlice } from "./registry/time-slice.ts";
+import { timeSlice } from "./time-slice.ts";
 
 /** Below 2^15, for lengths to begin with a 0 bit. Compression reaches no further than half of that. */
 export const MAX_MESSAGE_BYTES = 32_767;

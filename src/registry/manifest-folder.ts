@@ -7,7 +7,7 @@ import type { ManifestCluster } from "./manifest-cluster.ts";
 import { type Hint, identify, listManifestFiles, type Problem, type SeenFile } from "./manifest-files.ts";
 import type { Manifest } from "./manifest-objects.ts";
 import { type FileContent, readManifestFiles } from "./manifest-reader.ts";
-import { timeSlice } from "./time-slice.ts";
+import { timeSlice } from "../time-slice.ts";
 
 interface FileRecord {
   identity: string;

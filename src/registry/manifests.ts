@@ -10,7 +10,7 @@ import { createManifestCluster, type ManifestCluster } from "./manifest-cluster.
 import { type Hint, watchManifestFiles } from "./manifest-files.ts";
 import { createManifestFolder } from "./manifest-folder.ts";
 import type { Registry, Source } from "./registry.ts";
-import { timeSlice } from "./time-slice.ts";
+import { timeSlice } from "../time-slice.ts";
 
 export interface ManifestsOptions {
   /** Files, or folders whose *.yaml, *.yml and *.json files are read (not those of folders in them). */

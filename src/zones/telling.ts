@@ -2,7 +2,7 @@
 // list of changes it would hold the event loop. Called by zones that are read anew as a whole.
 
 import type { Name } from "../dns/name.ts";
-import { timeSlice } from "../registry/time-slice.ts";
+import { timeSlice } from "../time-slice.ts";
 import type { NamesListener } from "../dns/zone.ts";
 
 /** So few are answered anew at once by the answer table, and are never left to the chain. */

@@ -11,7 +11,7 @@ import type { Zone } from "../dns/zone.ts";
 import { zoneFileSteps, type IncludedFile } from "../dns/zone-file.ts";
 import { NdotsError, type Finding } from "../errors.ts";
 import { followedFile, type FollowedFile } from "../followed-file.ts";
-import { timeSlice } from "../registry/time-slice.ts";
+import { inSlices } from "../time-slice.ts";
 
 /** What a look at the files found. */
 export type ZoneLook =
@@ -73,15 +73,6 @@ export function zoneSource(path: string, apex: Name, clock: Clock): ZoneSource {
       if (!(error instanceof NdotsError)) throw error;
       return { kind: "wrong", findings: [...findings, { severity: "error", file: path, line: 0, column: 0, message: error.message }] };
     }
-  }
-}
-
-async function inSlices<T>(steps: Generator<undefined, T>): Promise<T> {
-  const slice = timeSlice();
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    if (slice.isOver()) await slice.next();
   }
 }
 

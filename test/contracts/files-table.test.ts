@@ -21,7 +21,7 @@ import hosts, { setUpHosts } from "../../src/plugins/hosts/hosts.ts";
 import type { HostsOptions } from "../../src/plugins/hosts/options.ts";
 import { silentLog } from "../../src/log.ts";
 import { createServer, type Server } from "../../src/server.ts";
-import { zoneHandler } from "../../src/zone-handler.ts";
+import { zoneHandler } from "../../src/zones/zone-handler.ts";
 import { replaceableZone } from "../../src/zones/replaceable-zone.ts";
 import { query } from "../helpers/dns-client.ts";
 import { fakeClock } from "../helpers/fake-clock.ts";

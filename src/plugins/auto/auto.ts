@@ -21,7 +21,7 @@ import { formatName, isWithin, type Name } from "../../dns/name.ts";
 import { formatFinding, type Position } from "../../errors.ts";
 import { lookEvery } from "../../followed-file.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
-import { zoneHandler } from "../../zone-handler.ts";
+import { zoneHandler } from "../../zones/zone-handler.ts";
 import { replaceableZone, type ReplaceableZone } from "../../zones/replaceable-zone.ts";
 import { zoneSource, type ZoneLook, type ZoneSource } from "../../zones/zone-source.ts";
 import { findZoneFiles, type NamePattern } from "./folder.ts";

@@ -11,7 +11,7 @@ import type { Zone } from "../../dns/zone.ts";
 import { FindingsError, formatFinding, type Position } from "../../errors.ts";
 import { lookEvery } from "../../followed-file.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
-import { zoneHandler } from "../../zone-handler.ts";
+import { zoneHandler } from "../../zones/zone-handler.ts";
 import { replaceableZone, type ReplaceableZone } from "../../zones/replaceable-zone.ts";
 import { zoneSource, type ZoneSource } from "../../zones/zone-source.ts";
 

@@ -9,7 +9,7 @@ import { RRTypes, type RecordSet } from "../../dns/records.ts";
 import { nearest, type Position } from "../../errors.ts";
 import { followedFile, lookEvery, type Look } from "../../followed-file.ts";
 import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Next, type Plugin } from "../../plugin.ts";
-import { timeSlice } from "../../registry/time-slice.ts";
+import { inSlices } from "../../time-slice.ts";
 import { readHosts, type HostsLine, type HostsTable } from "./entries.ts";
 import { optionNames, syntax, type HostsOptions } from "./options.ts";
 import { hostsZone } from "./zone.ts";
@@ -79,7 +79,7 @@ export async function setUpHosts(options: HostsOptions, host: Host, at: Position
       warn(at, found.why === "no such file" ? `File does not exist: ${path}` : `Hosts file ${path} ${found.why}`);
     }
     const warnings = limitedWarnings();
-    const table = await parse();
+    const table = await inSlices(readHosts(lines(), { zones, reverse: !options.noReverse }));
     warnings.end();
     entries.set(table.entries, { hostsfile: path });
     if (found.kind === "read") {
@@ -87,16 +87,6 @@ export async function setUpHosts(options: HostsOptions, host: Host, at: Position
       host.log.debug(`Parsed hosts file into ${table.entries} entries`);
     }
     return table;
-
-    async function parse(): Promise<HostsTable> {
-      const slice = timeSlice();
-      const steps = readHosts(lines(), { zones, reverse: !options.noReverse });
-      for (;;) {
-        const step = steps.next();
-        if (step.done === true) return step.value;
-        if (slice.isOver()) await slice.next();
-      }
-    }
 
     function* lines(): Generator<HostsLine> {
       if (found.kind === "read") {

@@ -8,7 +8,7 @@ import { isReverse } from "../../dns/reverse.ts";
 import { FindingsError, type Position } from "../../errors.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import type { ClusterView } from "../../registry/served-cluster.ts";
-import { zoneHandler } from "../../zone-handler.ts";
+import { zoneHandler } from "../../zones/zone-handler.ts";
 import { createExternals, type Externals } from "./externals.ts";
 import { externalReverseZone, externalZone } from "./zone.ts";
 

@@ -1,5 +1,5 @@
 // kubernetes — answers the names of the Kubernetes DNS specification from the registry. Its zones are views of the
-// registry; the answer table serves them, and its handler (zone-handler.ts) says the same, from the same node(), for what the table
+// registry; the answer table serves them, and its handler (zones/zone-handler.ts) says the same, from the same node(), for what the table
 // leaves to the chain.
 
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
@@ -9,7 +9,7 @@ import type { Zone } from "../../dns/zone.ts";
 import type { Position } from "../../errors.ts";
 import { isReverse } from "../../dns/reverse.ts";
 import type { Query } from "../../dns/message.ts";
-import { zoneHandler } from "../../zone-handler.ts";
+import { zoneHandler } from "../../zones/zone-handler.ts";
 import { createCluster, type ClusterOptions } from "./cluster.ts";
 import { DEFAULT_STALE_AFTER_MS, notReadyReason, type Readiness } from "./freshness.ts";
 import { createMetadata } from "./metadata.ts";

@@ -3,12 +3,13 @@
 import { randomInt } from "node:crypto";
 import { systemClock, type Clock } from "../../clock.ts";
 import { formatGoDuration } from "../../config/arguments.ts";
-import { createZone } from "../../dns/map-zone.ts";
+import { zoneSteps } from "../../dns/map-zone.ts";
 import { formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
 import { FindingsError, type Position } from "../../errors.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
-import { zoneHandler } from "../../zone-handler.ts";
+import { inSlices } from "../../time-slice.ts";
+import { zoneHandler } from "../../zones/zone-handler.ts";
 import { replaceableZone, type ReplaceableZone } from "../../zones/replaceable-zone.ts";
 import { syntax, type Primary, type SecondaryOptions } from "./options.ts";
 import { askSerial, askZone, serialOf } from "./primary.ts";
@@ -120,7 +121,7 @@ export function setUpSecondary(lines: readonly SecondaryOptions[], host: Host, a
     for (const primary of primaries) {
       try {
         const records = await askZone(primary, zone.apex, signal);
-        await zone.replace(createZone({ apex: zone.apex, records }));
+        await zone.replace(await inSlices(zoneSteps({ apex: zone.apex, records })));
         host.log.info(`Transferred: ${formatName(zone.apex)} from ${addressOf(primary)}`);
         return soaOf(records);
       } catch (error) {

@@ -12,7 +12,7 @@ import { randomInt } from "node:crypto";
 import type { Clock } from "../../clock.ts";
 import { isObject } from "../manifest-fields.ts";
 import type { Change } from "../objects.ts";
-import { timeSlice } from "../time-slice.ts";
+import { timeSlice } from "../../time-slice.ts";
 import { KubeError, type KubeClient } from "./client.ts";
 import { batchesOf, type Mirror } from "./mirror.ts";
 import { versionOf } from "./projection.ts";

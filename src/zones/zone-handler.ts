@@ -2,13 +2,13 @@
 // and the name falls through. What the answer table leaves to the chain it answers as the table would: both look the name up
 // in dns/lookup.ts.
 
-import { andThen } from "./chain.ts";
-import { followAlias } from "./chase.ts";
-import { chase, isMissing, lookup, replyFrom, zoneOf, type Lookup } from "./dns/lookup.ts";
-import { DROP, emptyReply, Rcodes, type Query } from "./dns/message.ts";
-import type { Name } from "./dns/name.ts";
-import type { Zone } from "./dns/zone.ts";
-import type { Answer, Handler, MaybePromise, Next } from "./plugin.ts";
+import { andThen } from "../chain.ts";
+import { followAlias } from "../chase.ts";
+import { chase, isMissing, lookup, replyFrom, zoneOf, type Lookup } from "../dns/lookup.ts";
+import { DROP, emptyReply, Rcodes, type Query } from "../dns/message.ts";
+import type { Name } from "../dns/name.ts";
+import type { Zone } from "../dns/zone.ts";
+import type { Answer, Handler, MaybePromise, Next } from "../plugin.ts";
 
 export interface ServedZones {
   /** The plugin's. */

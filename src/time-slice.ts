@@ -1,5 +1,5 @@
 // Long work cut into pieces, between which the event loop runs: queries that miss the table, timers, other sources. For
-// the sources, which apply thousands of objects; each asks after a step whether it is time to let go.
+// whatever reads thousands of objects, lines or records; it asks after a step whether it is time to let go.
 
 /** Work between two turns of the event loop: answers may be held up for 20 ms, and one step takes up to 9 on top. */
 const SLICE_MS = 4;
@@ -19,4 +19,14 @@ export function timeSlice(): TimeSlice {
       began = performance.now();
     },
   };
+}
+
+/** Runs a generator to its end, a slice at a time; each yield is a step. */
+export async function inSlices<T>(steps: Iterator<unknown, T>): Promise<T> {
+  const slice = timeSlice();
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    if (slice.isOver()) await slice.next();
+  }
 }
