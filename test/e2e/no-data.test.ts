@@ -1,5 +1,6 @@
 // "There is no such record" as an authoritative upstream says it, through the resolvers that distrust such answers: glibc
-// and Go take an empty answer without AA and RA for a lame server's, and ask on or fail. Needs root.
+// and Go take an empty answer without AA, RA and OPT for a lame server's, and ask on or fail. (Go sends OPT, glibc does
+// not. glibc tells no fault where another family's answer has come before, so that it is asked for AAAA alone, too.) Needs root.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -22,11 +23,17 @@ const COREFILE = `.:53 {
     forward . 127.0.0.1:${UPSTREAM_PORT}
 }
 `;
-/** Serves HTTP at the addresses of the zone's www. */
+/** Serves HTTP at the addresses of the zone's www. With no IPv6 address glibc would not ask for AAAA. */
 const NETWORK = `
   ip link set lo up
-  for address in 192.0.2.1 192.0.2.2; do ip address add $address/32 dev lo; done
+  for address in 192.0.2.1/32 192.0.2.2/32 2001:db8::1/128; do ip address add $address dev lo; done
   exec "$0" -e 'require("node:http").createServer((_, reply) => reply.end("reached")).listen(${WEB_PORT}, () => console.log("up"))'`;
+
+/** getaddrinfo() for IPv6; a lame server's answer is a "Temporary failure in name resolution". */
+const AAAA = `
+import socket, sys
+try: print(socket.getaddrinfo(sys.argv[1], None, socket.AF_INET6))
+except socket.gaierror as error: print(error.strerror)`;
 
 describe("NODATA of an authoritative upstream", function () {
   this.timeout(60_000);
@@ -37,7 +44,7 @@ describe("NODATA of an authoritative upstream", function () {
 
   before(async function () {
     needsRoot(this);
-    needsPrograms(this, "unshare", "nsenter", "ip", "dig", "getent", "kubectl", "knotd");
+    needsPrograms(this, "unshare", "nsenter", "ip", "dig", "getent", "kubectl", "knotd", "python3");
     folder = temporaryFolder({ Corefile: COREFILE, "resolv.conf": "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n" });
     network = startProcess("unshare", ["--net", "/bin/sh", "-euc", NETWORK, process.execPath], { patienceMs: PATIENCE_MS });
     await network.shows(/^up$/m);
@@ -73,6 +80,7 @@ describe("NODATA of an authoritative upstream", function () {
     await runResolving(pid(), join(folder.path, "resolv.conf"), words, { GODEBUG: "netdns=go", KUBECONFIG: "/dev/null" });
   const glibc = async (name: string): Promise<string> =>
     [...new Set((await resolve("getent", "ahosts", name)).match(/^\S+/gm))].sort().join(" ");
+  const aaaa = async (name: string): Promise<string> => await resolve("python3", "-c", AAAA, name);
   const go = async (name: string): Promise<string> => await resolve("kubectl", `--server=http://${name}:${WEB_PORT}`, "get", "--raw", "/");
 
   for (const [title, ...args] of [["in threads"], ["on the main thread", "-listeners=portable"]]) {
@@ -80,6 +88,7 @@ describe("NODATA of an authoritative upstream", function () {
       await using server = inside(process.execPath, cli, "-conf", join(folder.path, "Corefile"), ...args);
       await server.shows(/listening on /);
       expect(await glibc("www.peer.test"), "glibc").to.equal("192.0.2.1 192.0.2.2");
+      expect(await aaaa("www.peer.test"), "glibc, AAAA alone, from memory").to.equal("No address associated with hostname\n");
       expect(await go("ns.peer.test"), "Go").to.equal("reached");
       expect(await go("www.peer.test"), "Go, from memory").to.equal("reached");
       expect(await glibc("ns.peer.test"), "glibc, from memory").to.equal("127.0.0.1");
