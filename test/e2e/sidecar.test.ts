@@ -121,6 +121,8 @@ describe("the sidecar end to end", function () {
         const kib = Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]);
         expect(kib * 1024, field).to.be.within(1, MOST_MIB * MIB);
       }
+      await clusterDns[Symbol.asyncDispose]();
+      expect(await resolvers["musl"]?.("orders"), "without the cluster's DNS").to.equal(ownAddress);
       expect(sidecar.stdout()).to.match(/^\[INFO\] listening on 127\.0\.0\.1:53 .* on the main thread/m);
     });
   }
