@@ -55,12 +55,21 @@ export class FindingsError extends NdotsError {
   }
 }
 
+/** For `host.report()`: `at` may be more than a place. */
+export function findingAt({ file, line, column }: Position, severity: Finding["severity"], message: string): Finding {
+  return { file, line, column, severity, message };
+}
+
+/** What a plugin throws that can't be set up or started as it is written. */
+export function refusalAt(at: Position, message: string): FindingsError {
+  return new FindingsError("NDOTS_ERR_CONFIG", [findingAt(at, "error", message)]);
+}
+
 /** An address that can't be listened on, told with the line that asks for it; any other error as it is. */
-export function listenErrorAt({ file, line, column }: Position, error: unknown): unknown {
+export function listenErrorAt(at: Position, error: unknown): unknown {
   // By its code: where loaders keep two graphs of modules (tsx under mocha), a lazily loaded listener's errors are of another class.
   if (!(error instanceof Error && "code" in error && error.code === "NDOTS_ERR_LISTEN")) return error;
-  const finding: Finding = { severity: "error", file, line, column, message: error.message };
-  return new FindingsError("NDOTS_ERR_LISTEN", [finding], { cause: error });
+  return new FindingsError("NDOTS_ERR_LISTEN", [findingAt(at, "error", error.message)], { cause: error });
 }
 
 /** The word of `known` that is nearest to `word` (edit distance at most a third of its length; 2 from four letters on), if any. */

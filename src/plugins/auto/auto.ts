@@ -18,7 +18,7 @@ import {
 } from "../../config/directive.ts";
 import { compileGoRegexp, goRegexp, type GoRegexp } from "../../config/go-regexp.ts";
 import { formatName, isWithin, type Name } from "../../dns/name.ts";
-import { formatFinding, type Position } from "../../errors.ts";
+import { findingAt, formatFinding, type Position } from "../../errors.ts";
 import { lookEvery } from "../../followed-file.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import { zoneHandler } from "../../zones/zone-handler.ts";
@@ -166,7 +166,7 @@ export async function setUpAuto(options: AutoOptions, host: Host, at: Position, 
   }
 
   function warn(message: string): void {
-    host.report({ file: at.file, line: at.line, column: at.column, severity: "warning", message: `${NAME}: ${message}` });
+    host.report(findingAt(at, "warning", `${NAME}: ${message}`));
   }
 }
 

@@ -10,7 +10,7 @@ import { DROP, Rcodes, type Query } from "../../dns/message.ts";
 import { isWithin, labelsBelow, type Name } from "../../dns/name.ts";
 import { isMetaType, RRClasses } from "../../dns/records.ts";
 import { isClusterZone, type ClusterZone } from "../../dns/zone.ts";
-import type { Position } from "../../errors.ts";
+import { findingAt, type Position } from "../../errors.ts";
 import {
   definePlugin,
   type Answer,
@@ -97,9 +97,7 @@ function setup({ args: { zones: given, searchList } }: AutopathOptions, host: Ho
     },
     start() {
       if (list !== undefined || clusters().length > 0) return;
-      const { file, line, column } = at;
-      const message = `${NAME}: ${KUBERNETES} does nothing without "kubernetes" in the same server block`;
-      host.report({ file, line, column, severity: "warning", message });
+      host.report(findingAt(at, "warning", `${NAME}: ${KUBERNETES} does nothing without "kubernetes" in the same server block`));
     },
   };
 

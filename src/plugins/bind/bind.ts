@@ -5,7 +5,7 @@ import { networkInterfaces, type NetworkInterfaceInfo } from "node:os";
 
 import { word } from "../../config/arguments.ts";
 import { directive, each, rest, type Options, type Property, type Syntax } from "../../config/directive.ts";
-import { FindingsError, nearest, type Position } from "../../errors.ts";
+import { nearest, refusalAt, type Position } from "../../errors.ts";
 import { definePlugin, type Plugin } from "../../plugin.ts";
 
 type Interfaces = Readonly<Record<string, readonly Pick<NetworkInterfaceInfo, "address" | "scopeid">[] | undefined>>;
@@ -32,7 +32,7 @@ export default plugin;
 export function addressesToBind(wanted: readonly string[], except: readonly string[], interfaces: Interfaces, at: Position): string[] {
   const left = new Set(wanted.flatMap((place) => addressesOf(place, interfaces, at)));
   for (const address of except.flatMap((place) => addressesOf(place, interfaces, at))) left.delete(address);
-  if (left.size === 0) throw refused(at, `except leaves no address of ${wanted.join(" ")}`);
+  if (left.size === 0) throw refusalAt(at, `bind: except leaves no address of ${wanted.join(" ")}`);
   return [...left];
 }
 
@@ -42,15 +42,11 @@ function addressesOf(place: string, interfaces: Interfaces, at: Position): strin
   if (found === undefined) {
     const names = Object.keys(interfaces).toSorted();
     const meant = nearest(place, names);
-    throw refused(
+    throw refusalAt(
       at,
-      `"${place}" is neither an IP address nor an interface${meant === undefined ? "" : `, did you mean "${meant}"?`}; interfaces: ${names.join(", ")}`,
+      `bind: "${place}" is neither an IP address nor an interface${meant === undefined ? "" : `, did you mean "${meant}"?`}; interfaces: ${names.join(", ")}`,
     );
   }
   // A link-local address means nothing without its interface (RFC 4007 §11).
   return found.map(({ address, scopeid }) => (scopeid === undefined || scopeid === 0 ? address : `${address}%${place}`));
-}
-
-function refused(at: Position, message: string): FindingsError {
-  return new FindingsError("NDOTS_ERR_CONFIG", [{ ...at, severity: "error", message: `bind: ${message}` }]);
 }

@@ -3,12 +3,11 @@
 
 import { resolve } from "node:path";
 import { systemClock, type Clock } from "../../clock.ts";
-import { filePath, goDuration } from "../../config/arguments.ts";
+import { filePath, goDuration, word } from "../../config/arguments.ts";
 import { deprecated, directive, none, once, one, readArgument, rest, zones, type Shape, type Syntax } from "../../config/directive.ts";
-import { word } from "../../config/arguments.ts";
 import { formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
-import { FindingsError, formatFinding, type Position } from "../../errors.ts";
+import { findingAt, FindingsError, formatFinding, refusalAt, type Position } from "../../errors.ts";
 import { lookEvery } from "../../followed-file.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import { zoneHandler } from "../../zones/zone-handler.ts";
@@ -86,7 +85,7 @@ export async function setUpFiles(lines: readonly FileOptions[], host: Host, cloc
   for (const { args, reload: reloadMs = DEFAULT_RELOAD_MS, fallthrough } of lines) {
     const path = resolve(host.folder, args.file);
     for (const apex of args.zones.length > 0 ? args.zones : host.zones) {
-      if (served.has(apex)) throw refused(args.at, `${formatName(apex)} is served from ${served.get(apex)?.path} already`);
+      if (served.has(apex)) throw refusalAt(args.at, `${NAME}: ${formatName(apex)} is served from ${served.get(apex)?.path} already`);
       served.set(
         apex,
         await open({ apex, path, reloadMs, fallthrough: fallthrough?.length === 0 ? [ROOT] : (fallthrough ?? []), at: args.at }),
@@ -123,9 +122,9 @@ export async function setUpFiles(lines: readonly FileOptions[], host: Host, cloc
     const found = await source.look();
     if (found.kind === "wrong") throw new FindingsError("NDOTS_ERR_CONFIG", found.findings);
     if (found.kind === "lost") {
-      const message = `Failed to open "${rest.path}": ${found.why}`;
-      if (rest.reloadMs === 0) throw refused(at, message);
-      host.report({ ...positionOf(at), severity: "warning", message: `${NAME}: ${message}: trying again in ${rest.reloadMs / 1_000}s` });
+      const message = `${NAME}: Failed to open "${rest.path}": ${found.why}`;
+      if (rest.reloadMs === 0) throw refusalAt(at, message);
+      host.report(findingAt(at, "warning", `${message}: trying again in ${rest.reloadMs / 1_000}s`));
     }
     if (found.kind === "read") for (const finding of found.findings) host.report(finding);
     const { zone, serial } = found.kind === "read" ? found : { zone: undefined, serial: undefined };
@@ -147,12 +146,4 @@ export async function setUpFiles(lines: readonly FileOptions[], host: Host, cloc
     if (found.serial === each.serial) host.log.warning(`Zone "${name}" has changed, its SOA serial ${found.serial} has not`);
     each.serial = found.serial;
   }
-}
-
-function refused(at: Position, message: string): FindingsError {
-  return new FindingsError("NDOTS_ERR_CONFIG", [{ ...positionOf(at), severity: "error", message: `${NAME}: ${message}` }]);
-}
-
-function positionOf({ file, line: at, column }: Position): Position {
-  return { file, line: at, column };
 }

@@ -10,7 +10,7 @@ import { isWithin, ROOT } from "../../dns/name.ts";
 import { soaRdata } from "../../dns/rdata.ts";
 import { RRTypes } from "../../dns/records.ts";
 import { answerCountOf } from "../../dns/wire.ts";
-import { FindingsError, type Position } from "../../errors.ts";
+import { findingAt, refusalAt, type Position } from "../../errors.ts";
 import { followedFile, lookEvery, type FollowedFile } from "../../followed-file.ts";
 import { definePlugin, type Answer, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import { NAME } from "./ask.ts";
@@ -57,7 +57,7 @@ async function setup(options: ForwardOptions, host: Host, at: Position, clock: C
   const ignored = options.except.flat();
   const files = await Promise.all(to.map(async (one) => ("file" in one ? readUpstreams(one.file, host, at, clock) : undefined)));
   const endpoints = (): Endpoint[] => to.flatMap((one, index) => ("file" in one ? (files[index]?.endpoints ?? []) : [one]));
-  if (endpoints().length > MAX_UPSTREAMS) throw refused(at, `more than ${MAX_UPSTREAMS} TOs configured: ${endpoints().length}`);
+  if (endpoints().length > MAX_UPSTREAMS) throw refusalAt(at, `${NAME}: more than ${MAX_UPSTREAMS} TOs configured: ${endpoints().length}`);
 
   const { Resolver } = await import("./resolver.ts"); // with TLS and HTTP/2, for which no server without `forward` waits
   const wheel = new Wheel(clock);
@@ -163,14 +163,11 @@ async function readUpstreams(path: string, host: Host, at: Position, clock: Cloc
   const file: FollowedFile = followedFile(resolve(host.folder, path), MAX_FILE_BYTES, clock);
   const first = await file.look();
   if (first.kind !== "read") {
-    throw refused(at, `not an IP address or file "${path}"${first.kind === "lost" ? `: ${first.why}` : ""}`);
+    throw refusalAt(at, `${NAME}: not an IP address or file "${path}"${first.kind === "lost" ? `: ${first.why}` : ""}`);
   }
   const parsed = parseNameservers(first.text, path);
-  if (parsed.problem !== undefined) throw refused(at, parsed.problem);
-  const { file: corefile, line, column } = at;
-  for (const warning of parsed.warnings) {
-    host.report({ severity: "warning", file: corefile, line, column, message: `${NAME}: ${warning}` });
-  }
+  if (parsed.problem !== undefined) throw refusalAt(at, `${NAME}: ${parsed.problem}`);
+  for (const warning of parsed.warnings) host.report(findingAt(at, "warning", `${NAME}: ${warning}`));
   let { endpoints } = parsed;
   return {
     get endpoints() {
@@ -197,7 +194,7 @@ function readTls({ ca, cert, key }: TlsFiles, serverName: string | undefined, ho
     try {
       return readFileSync(resolve(host.folder, path));
     } catch (error) {
-      throw refused(at, `tls: ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+      throw refusalAt(at, `${NAME}: tls: ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
     }
   };
   return {
@@ -206,10 +203,6 @@ function readTls({ ca, cert, key }: TlsFiles, serverName: string | undefined, ho
     ...(key !== undefined && { key: read(key) }),
     ...(serverName !== undefined && { servername: serverName }),
   };
-}
-
-function refused({ file, line, column }: Position, message: string): FindingsError {
-  return new FindingsError("NDOTS_ERR_CONFIG", [{ severity: "error", file, line, column, message: `${NAME}: ${message}` }]);
 }
 
 function legacyMetrics(host: Host): boolean {

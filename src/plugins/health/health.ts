@@ -3,6 +3,7 @@
 
 import { address, goDuration, type HostPort } from "../../config/arguments.ts";
 import { directive, once, one, optional, type Options, type Property } from "../../config/directive.ts";
+import { findingAt } from "../../errors.ts";
 import { definePlugin, type Host, type Plugin } from "../../plugin.ts";
 import { createDnsProbe, type DnsProbe } from "./dns-probe.ts";
 import { createPulse, STANDSTILL_MS } from "./pulse.ts";
@@ -22,7 +23,7 @@ const plugin: Plugin<HealthOptions> = definePlugin({
   setup({ args: { host: listenHost, port }, lameduck: lameduckMs }, host, at) {
     if (lameduckMs !== undefined && lameduckMs > LONGEST_LAMEDUCK_MS) {
       const message = `health: lameduck ${lameduckMs / 1000}s: Kubernetes kills the process after 30s unless the Pod's terminationGracePeriodSeconds is larger`;
-      host.report({ file: at.file, line: at.line, column: at.column, severity: "warning", message });
+      host.report(findingAt(at, "warning", message));
     }
     const pulse = createPulse({ intervalMs: INTERVAL_MS, now: () => performance.now() });
     const probe = createSelfProbe({ host: listenHost, port, metrics: host.metrics, log: host.log });

@@ -6,7 +6,7 @@ import { systemClock, type Clock } from "../../clock.ts";
 import { emptyReply, Rcodes, type Query, type Records } from "../../dns/message.ts";
 import { isWithin, ROOT, type Name } from "../../dns/name.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
-import { nearest, type Position } from "../../errors.ts";
+import { findingAt, nearest, type Position } from "../../errors.ts";
 import { followedFile, lookEvery, type Look } from "../../followed-file.ts";
 import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Next, type Plugin } from "../../plugin.ts";
 import { inSlices } from "../../time-slice.ts";
@@ -119,8 +119,8 @@ export async function setUpHosts(options: HostsOptions, host: Host, at: Position
     };
   }
 
-  function warn({ file: where, line, column }: Position, message: string): void {
-    host.report({ file: where, line, column, severity: "warning", message: `${NAME}: ${message}` });
+  function warn(where: Position, message: string): void {
+    host.report(findingAt(where, "warning", `${NAME}: ${message}`));
   }
 }
 

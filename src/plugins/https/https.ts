@@ -2,6 +2,7 @@
 
 import { integer } from "../../config/arguments.ts";
 import { directive, once, one, type Options, type Property } from "../../config/directive.ts";
+import { findingAt } from "../../errors.ts";
 import { definePlugin, type Plugin } from "../../plugin.ts";
 
 type HttpsOptions = Options<true, { readonly max_connections: Property<number | undefined> }>;
@@ -11,7 +12,7 @@ const plugin: Plugin<HttpsOptions> = definePlugin({
   syntax: directive({ options: { max_connections: once(one(integer({ usage: "POSITIVE_INTEGER" }))) } }),
   setup({ max_connections: most }, { schemes, report }, at) {
     if (!schemes.has("https")) {
-      report({ ...at, severity: "warning", message: "https: bounds nothing: no key of this server block begins with https://" });
+      report(findingAt(at, "warning", "https: bounds nothing: no key of this server block begins with https://"));
     }
     return most === undefined ? {} : { httpsConnections: most };
   },

@@ -5,7 +5,7 @@ import { integer } from "../../config/arguments.ts";
 import { directive, none, once, one, zones, type Options, type Property } from "../../config/directive.ts";
 import { MAX_LABEL_BYTES, formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
 import { isReverse } from "../../dns/reverse.ts";
-import { FindingsError, type Position } from "../../errors.ts";
+import { findingAt, refusalAt, type Position } from "../../errors.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import type { ClusterView } from "../../registry/served-cluster.ts";
 import { zoneHandler } from "../../zones/zone-handler.ts";
@@ -54,7 +54,7 @@ function setup(options: ExternalOptions, host: Host, at: Position): Instance {
   const forward = served.find((zone) => !isReverse(zone));
   if (forward === undefined) {
     const message = `at least one zone must not be a reverse zone; given: ${served.map(formatName).join(", ")}`;
-    host.report({ file: at.file, line: at.line, column: at.column, severity: "error", message: `${NAME}: ${message}` });
+    host.report(findingAt(at, "error", `${NAME}: ${message}`));
     return {};
   }
   const fallthrough = options.fallthrough?.length === 0 ? [ROOT] : (options.fallthrough ?? []);
@@ -85,9 +85,7 @@ function setup(options: ExternalOptions, host: Host, at: Position): Instance {
     }),
     start() {
       if (cluster() !== undefined) return;
-      const { file, line, column } = at;
-      const message = `${NAME}: kubernetes plugin not loaded: it must be in the same server block`;
-      throw new FindingsError("NDOTS_ERR_CONFIG", [{ file, line, column, severity: "error", message }]);
+      throw refusalAt(at, `${NAME}: kubernetes plugin not loaded: it must be in the same server block`);
     },
     stop() {
       externals?.close();

@@ -7,6 +7,7 @@ import { directive, none, once, type Options, type Property } from "../../config
 import { systemClock } from "../../clock.ts";
 import { Rcodes } from "../../dns/message.ts";
 import { formatName, ROOT } from "../../dns/name.ts";
+import { findingAt } from "../../errors.ts";
 import { definePlugin, type Plugin } from "../../plugin.ts";
 import { createGuard } from "./guard.ts";
 import { askOurselves, waysTo } from "./probe.ts";
@@ -25,7 +26,7 @@ const plugin: Plugin<LoopOptions> = definePlugin({
   setup({ fatal }, host, at) {
     if (fatal && host.embedded) {
       const message = "loop: fatal: ignored: the process belongs to the program that has started the server";
-      host.report({ file: at.file, line: at.line, column: at.column, severity: "warning", message });
+      host.report(findingAt(at, "warning", message));
     }
     const zone = host.zones[0] ?? ROOT;
     const guard = createGuard();

@@ -2,6 +2,7 @@
 
 import { integer } from "../../config/arguments.ts";
 import { directive, optional, type Options } from "../../config/directive.ts";
+import { findingAt } from "../../errors.ts";
 import { definePlugin, type Plugin } from "../../plugin.ts";
 import { usableCpus } from "./cpus.ts";
 
@@ -18,7 +19,7 @@ const plugin: Plugin<Options<number | undefined, Record<never, never>>> = define
   setup({ args: asked = Math.min(usableCpus(), MOST_BY_ITSELF) }, host, at) {
     if (asked > MOST_THREADS) {
       const message = `multisocket ${asked}: ${MOST_THREADS} threads are started, each takes some 10 MiB of memory; one for each CPU is enough`;
-      host.report({ file: at.file, line: at.line, column: at.column, severity: "warning", message });
+      host.report(findingAt(at, "warning", message));
     }
     return { threads: Math.min(asked, MOST_THREADS) };
   },

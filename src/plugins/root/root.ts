@@ -5,7 +5,7 @@ import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { filePath } from "../../config/arguments.ts";
 import { directive, one, type Options } from "../../config/directive.ts";
-import { FindingsError } from "../../errors.ts";
+import { findingAt, refusalAt } from "../../errors.ts";
 import { definePlugin, type Plugin } from "../../plugin.ts";
 
 type RootOptions = Options<string, Record<never, never>>;
@@ -13,16 +13,14 @@ type RootOptions = Options<string, Record<never, never>>;
 const plugin: Plugin<RootOptions> = definePlugin({
   name: "root",
   syntax: directive({ args: one(filePath("PATH")) }),
-  async setup({ args: path }, host, { file, line, column }) {
+  async setup({ args: path }, host, at) {
     const folder = resolve(dirname(host.file), path);
-    const tell = (severity: "error" | "warning", message: string) => ({ file, line, column, severity, message: `root: ${message}` });
     try {
       await stat(folder);
     } catch (error) {
       const { code = String(error) } = error as NodeJS.ErrnoException;
-      if (code !== "ENOENT")
-        throw new FindingsError("NDOTS_ERR_CONFIG", [tell("error", `unable to access root path '${folder}': ${code}`)]);
-      host.report(tell("warning", `Root path does not exist: ${folder}`)); // it may come later
+      if (code !== "ENOENT") throw refusalAt(at, `root: unable to access root path '${folder}': ${code}`);
+      host.report(findingAt(at, "warning", `root: Root path does not exist: ${folder}`)); // it may come later
     }
     return { folder };
   },

@@ -13,7 +13,7 @@ import { isMetaType } from "../../dns/records.ts";
 import { recordsOf } from "../../dns/wire.ts";
 import { isClusterZone, type ClusterZone, type Zone } from "../../dns/zone.ts";
 import { definePlugin, type Answer, type Host, type Instance, type MaybePromise, type Next, type Plugin } from "../../plugin.ts";
-import type { Position } from "../../errors.ts";
+import { findingAt, type Position } from "../../errors.ts";
 import { candidatesOf, createWildcards, lengthenedByPod, namespaceAt, replyFound, walk, type Lengthened } from "../../search-walk.ts";
 import { RESERVED, searchZone, TYPES } from "./zone.ts";
 
@@ -89,14 +89,7 @@ function setup({ args: namespaces, namespaces: every, autopath }: SearchOptions,
     },
     start() {
       if (zonesOfCluster().length > 0) return;
-      const { file, line, column } = at;
-      host.report({
-        file,
-        line,
-        column,
-        severity: "warning",
-        message: `${NAME}: does nothing without "kubernetes" in the same server block`,
-      });
+      host.report(findingAt(at, "warning", `${NAME}: does nothing without "kubernetes" in the same server block`));
     },
   };
 

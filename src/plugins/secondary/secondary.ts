@@ -6,7 +6,7 @@ import { formatGoDuration } from "../../config/arguments.ts";
 import { zoneSteps } from "../../dns/map-zone.ts";
 import { formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
-import { FindingsError, type Position } from "../../errors.ts";
+import { refusalAt, type Position } from "../../errors.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import { inSlices } from "../../time-slice.ts";
 import { zoneHandler } from "../../zones/zone-handler.ts";
@@ -48,7 +48,7 @@ export function setUpSecondary(lines: readonly SecondaryOptions[], host: Host, a
   for (const { zones, primaries, fallthrough: given } of lines) {
     const fallthrough = given?.length === 0 ? [ROOT] : (given ?? []);
     for (const apex of zones.length > 0 ? zones : host.zones) {
-      if (followed.has(apex)) throw refused(at, `${formatName(apex)} is given twice`);
+      if (followed.has(apex)) throw refusalAt(at, `${NAME}: ${formatName(apex)} is given twice`);
       followed.set(apex, { primaries, fallthrough, zone: replaceableZone({ apex, fallthrough }) });
     }
   }
@@ -148,8 +148,4 @@ function soaOf(records: readonly RecordSet[]): Soa {
 
 function addressOf({ address, port }: Primary): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-function refused({ file, line, column }: Position, message: string): FindingsError {
-  return new FindingsError("NDOTS_ERR_CONFIG", [{ file, line, column, severity: "error", message: `${NAME}: ${message}` }]);
 }

@@ -2,7 +2,7 @@
 // business (listeners/misses.ts); here is who asks for it, and the count.
 
 import { directive, type Options } from "../../config/directive.ts";
-import { FindingsError } from "../../errors.ts";
+import { refusalAt } from "../../errors.ts";
 import type { Labels } from "../../metrics.ts";
 import { definePlugin, type Plugin } from "../../plugin.ts";
 
@@ -13,7 +13,7 @@ const plugin: Plugin<Options<true, Record<never, never>>> = definePlugin({
     const secure = [...schemes].find((scheme) => scheme !== "dns");
     if (secure !== undefined) {
       const message = `shed: only server blocks of plain DNS can have it, this one has a key with ${secure}://; connections over TCP and TLS are bounded one by one`;
-      throw new FindingsError("NDOTS_ERR_CONFIG", [{ ...at, severity: "error", message }]);
+      throw refusalAt(at, message);
     }
     const dropped = metrics.counter("coredns_shed_dropped_total", "Counter of queries and responses dropped, per server, by reason.");
     let counted: Labels | undefined; // of thousands a second

@@ -8,7 +8,7 @@ import { formatName, isWithin, readName, ROOT, type Name } from "../../dns/name.
 import { RRClasses, RRTypes, type RRType } from "../../dns/records.ts";
 import type { TextRecord } from "../../dns/text.ts";
 import { definePlugin, type Handler, type Host, type Instance, type Plugin, type Touches } from "../../plugin.ts";
-import type { Position } from "../../errors.ts";
+import { findingAt, type Position } from "../../errors.ts";
 import type { Template } from "./compile.ts";
 import { classText, dataOf, PER_CLIENT, typeText, type Match } from "./fields.ts";
 import { syntax, type TemplateOptions } from "./options.ts";
@@ -45,8 +45,7 @@ function warnOfGroups({ match, answer, additional, authority }: TemplateOptions,
   const asked = new Set([answer, additional, authority].flat(2).flatMap(({ groups }) => [...groups]));
   for (const group of asked) {
     if (known.has(group)) continue;
-    const { file, line, column } = at;
-    host.report({ file, line, column, severity: "warning", message: `${NAME}: no regular expression has a group "${group}"` });
+    host.report(findingAt(at, "warning", `${NAME}: no regular expression has a group "${group}"`));
   }
 }
 

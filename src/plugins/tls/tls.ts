@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import { systemClock } from "../../clock.ts";
 import { filePath, oneOf } from "../../config/arguments.ts";
 import { directive, notYet, once, one, readArgument, type Options, type Property, type Shape } from "../../config/directive.ts";
-import { FindingsError } from "../../errors.ts";
+import { findingAt, refusalAt } from "../../errors.ts";
 import { lookEvery } from "../../followed-file.ts";
 import { definePlugin, type ClientAuth, type Credentials, type Plugin } from "../../plugin.ts";
 import { followCredentials, type CredentialFiles, type FollowedCredentials, type Loaded } from "./credentials.ts";
@@ -65,14 +65,14 @@ const plugin: Plugin<TlsOptions> = definePlugin({
     const followed = followCredentials(paths, clientAuth, systemClock);
     const found = await followed.look();
     if (found === undefined || "problem" in found) {
-      throw new FindingsError("NDOTS_ERR_CONFIG", [{ ...at, severity: "error", message: `tls: ${found?.problem}` }]);
+      throw refusalAt(at, `tls: ${found?.problem}`);
     }
     if (found.validToMs < systemClock.now()) {
-      host.report({ ...at, severity: "warning", message: `tls: certificate ${paths.cert} has expired, on ${dateOf(found.validToMs)}` });
+      host.report(findingAt(at, "warning", `tls: certificate ${paths.cert} has expired, on ${dateOf(found.validToMs)}`));
     }
     if (!host.schemes.has("tls") && !host.schemes.has("https")) {
       const message = "tls: nothing is served with it: no key of this server block begins with tls:// or https://";
-      host.report({ ...at, severity: "warning", message });
+      host.report(findingAt(at, "warning", message));
     }
     let loaded = found;
     const failed = host.metrics.counter("ndots_tls_reload_failed_total", "Changed certificates, keys or CAs that can't be used.");
