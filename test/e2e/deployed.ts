@@ -51,15 +51,17 @@ export async function startPodNetwork(...resolver: readonly string[]): Promise<P
   };
 }
 
+// dnsmasq forgets --pdeathsig when it changes its user, but ends with its PID namespace.
 const POD_NETWORK = `
   ip link set lo up
-  setpriv --pdeathsig KILL unshare --net /bin/sh -euc '
+  setpriv --pdeathsig KILL unshare --net --pid --fork --kill-child /bin/sh -euc '
     ip link set lo up
-    ip link add node type veth peer name eth0 netns "$1" && shift
+    ip link add node type veth peer name eth0 netns "/proc/$1/ns/net" && shift
     for address in ${RESOLVER}/24 ${CLUSTER_DNS}/32 ${CLUSTER_DNS_UPSTREAM}/32; do ip address add $address dev node; done
     ip link set node up
-    exec dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file= --user=root --no-resolv --no-hosts --bind-interfaces \
-      --listen-address=${RESOLVER} --local=/example.org/ --address=/example.org/${EXTERNAL_ADDRESS} "$@"
+    dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file= --user=root --no-resolv --no-hosts --bind-interfaces \
+      --listen-address=${RESOLVER} --local=/example.org/ --address=/example.org/${EXTERNAL_ADDRESS} "$@" &
+    wait
   ' sh $$ "$@" >/dev/null 2>&1 &
   until ip link show eth0 >/dev/null 2>&1; do :; done
   ip address add 192.0.2.10/24 dev eth0 && ip link set eth0 up && ip route add 10.96.0.0/16 via ${RESOLVER}
