@@ -289,14 +289,18 @@ describe("the Corefiles that clusters come with", function () {
 });
 
 const PATIENT = { patienceMs: 120_000 };
-/** A Pod's network and mounts: loopback, the way to the node's resolver, a resolv.conf that names it, the service account. */
+/**
+ * A Pod's network and mounts: loopback, the way to the node's resolver, a resolv.conf that names it, the service account.
+ * dnsmasq forgets --pdeathsig when it changes its user, but ends with its PID namespace.
+ */
 const POD = `
   ip link set lo up
-  setpriv --pdeathsig KILL unshare --net /bin/sh -euc '
-    ip link add node type veth peer name eth0 netns "$1"
+  setpriv --pdeathsig KILL unshare --net --pid --fork --kill-child /bin/sh -euc '
+    ip link add node type veth peer name eth0 netns "/proc/$1/ns/net"
     ip address add 192.0.2.53/24 dev node && ip link set node up
-    exec dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file= --user=root --no-resolv --no-hosts --listen-address=192.0.2.53 \
-      --bind-interfaces --address=/example.org/192.0.2.99 --address=/example.net/192.0.2.99
+    dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file= --user=root --no-resolv --no-hosts --listen-address=192.0.2.53 \
+      --bind-interfaces --address=/example.org/192.0.2.99 --address=/example.net/192.0.2.99 &
+    wait
   ' sh $$ >/dev/null 2>&1 &
   until ip link show eth0 >/dev/null 2>&1; do :; done
   ip address add 192.0.2.10/24 dev eth0 && ip link set eth0 up
