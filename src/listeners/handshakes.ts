@@ -12,7 +12,7 @@ import type { CloseReason, Connection, TcpLimits } from "./connection.ts";
 /** What the handshakes of a listener share. */
 export interface HandshakeOptions {
   readonly source: CredentialSource;
-  /** Protocols that are offered, the best first; none: whatever the client says. */
+  /** Protocols in ALPN, the best first. A client may leave the choice out, but not want others. */
   readonly protocols: readonly string[];
   limits(): Pick<TcpLimits, "readMs">;
   now(): number;
@@ -56,7 +56,7 @@ export function createHandshakes(options: HandshakeOptions): Handshakes {
     const { credentials } = handshakes.source;
     if (server === undefined || served !== credentials) {
       served = credentials;
-      server = createServer({ ...tlsOptions(credentials), ...(protocols.length > 0 && { ALPNProtocols: [...protocols] }) });
+      server = createServer({ ...tlsOptions(credentials), ALPNProtocols: [...protocols] });
       server.on("secureConnection", (socket) => take(socket, credentials.clientAuth));
       server.on("tlsClientError", ignore); // "close" follows
     }

@@ -8,6 +8,10 @@ import type { Listener, ServedBy } from "./listener.ts";
 import { TcpConnection } from "./tcp-connection.ts";
 import { createTcpService, type TcpOptions } from "./tcp.ts";
 
+// Its name in ALPN, as IANA has it. Zone transfers are asked for over TLS only where that was agreed on (RFC 9103 §7.1).
+// A client that wants another protocol, as a browser led here, is turned away (RFC 7301 §3.2); one that wants none is not.
+const PROTOCOLS = ["dot"] as const;
+
 export interface TlsOptions extends TcpOptions {
   readonly tls: CredentialSource;
 }
@@ -23,7 +27,7 @@ export function tlsListener(options: TlsOptions): TlsListener {
   const { service, serve } = createTcpService(options, "tls", (connection) => accepting.remove(connection));
   const handshakes = createHandshakes({
     source: options.tls,
-    protocols: [],
+    protocols: PROTOCOLS,
     limits: () => service.limits,
     now: service.now,
     onClosing: service.onClosing,

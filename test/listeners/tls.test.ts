@@ -84,6 +84,24 @@ describe("listeners/tls: handshakes", () => {
     expect(error).to.be.instanceOf(Error);
   });
 
+  it("ALPN: `dot` is agreed on, as zone transfers over TLS need it (RFC 9103 §7.1), and nothing is as good", async () => {
+    await using dns = await rig(create);
+    for (const [protocols, agreed] of [
+      [["dot"], "dot"],
+      [["h2", "dot"], "dot"],
+      [undefined, false],
+    ] as const) {
+      const offer = protocols === undefined ? {} : { ALPNProtocols: [...protocols] };
+      const client = await tlsConnection(dns.listener.bound, { ca: authority.cert, ...offer });
+      expect(client.socket.alpnProtocol).to.equal(agreed);
+      client.send(query({ id: 5 }));
+      expect(headerOf((await client.receive()) as Buffer).id).to.equal(5);
+      client.close();
+    }
+    const web = await tlsConnection(dns.listener.bound, { ca: authority.cert, ALPNProtocols: ["h2"] }).catch((refused: unknown) => refused);
+    expect(web).to.be.instanceOf(Error);
+  });
+
   it("stop() takes nobody's handshake for a reason to wait", async () => {
     await using dns = await rig(create);
     const silent = await tcpConnection(dns.listener.bound);
