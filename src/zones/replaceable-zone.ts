@@ -78,6 +78,7 @@ function* compareNames(before: Zone, after: Zone): Generator<Name | undefined> {
 
 function isSame(one: Node | undefined, other: Node | undefined): boolean {
   if (one === undefined || other === undefined || one.openBelow !== other.openBelow) return false;
+  if (one.askChain !== other.askChain) return false; // a wildcard says the same of it, and who follows is not told when that goes
   if (one.rrsets.some(({ type }) => WITH_TARGETS.has(type)) || one.cut !== undefined || other.cut !== undefined) return false;
   return one.rrsets.length === other.rrsets.length && one.rrsets.every((rrset, index) => isSameSet(rrset, other.rrsets[index]));
 }

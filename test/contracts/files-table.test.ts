@@ -242,6 +242,28 @@ describe("table ≡ chain, for files", () => {
     expect(hits).to.be.above(100);
   });
 
+  it("behind a wildcard that has said the same of a name, and is gone", async () => {
+    for (const [listed, wildcard] of [
+      ["a A 192.0.2.1", "* A 192.0.2.1"],
+      ["*.a A 192.0.2.1", "a.* A 192.0.2.1"],
+    ]) {
+      const zone = replaceableZone({ apex: APEX, fallthrough: [] });
+      const table = new TableWriter();
+      const instances = [{ name: "file", instance: { zones: [zone], transparent: true as const } }];
+      const compiler = createCompiler(table, [{ zone: parseName("."), udpSize: 1232, instances }], (error) => expect.fail(String(error)));
+      compiler.start();
+      for (const row of [listed, wildcard, ""]) {
+        const text = `$TTL 60\n@ SOA ns hostmaster 1 2 3 4 30\n@ NS ns\n${row}\n`;
+        await zone.replace(createZone({ apex: APEX, records: readZoneFile({ file: "zone", text, apex: APEX }).records }));
+        await compiler.idle();
+      }
+      const io = exchangeOf(query({ name: "a.example.org", type: "A" }), "udp");
+      readQuestion(io);
+      expect(table.reader.answer(io, hit), listed).to.equal(Outcomes.ASK_CHAIN);
+      compiler.stop();
+    }
+  });
+
   it("behind changes, and while a zone is withdrawn", async function () {
     this.timeout(60_000);
     let hits = 0;
