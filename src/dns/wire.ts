@@ -29,7 +29,8 @@ const MAX_EDE_TEXT_BYTES = 64;
 
 /**
  * The reply in a server's packet; undefined where the packet is not sound: records that do not add up, names that can't be
- * read. What the question must be is the caller's to check; here it is only one, and without pointers. The reply holds on to the packet's memory.
+ * read. What the question must be is the caller's to check; here it is only one, and without pointers. The packet is the reply's
+ * from then on: it is held, and changed.
  * @param by the plugin that asked.
  */
 export function readAnswer(packet: Uint8Array, by: string): Wire | undefined {
@@ -61,7 +62,8 @@ export function readAnswer(packet: Uint8Array, by: string): Wire | undefined {
     }
     at = next;
   }
-  const message = packet.subarray(0, end);
+  // No Buffer, whatever came: the slice() of those is no copy, and who changes a message does it on a slice.
+  const message = new Uint8Array(packet.buffer, packet.byteOffset, end);
   putUint16(message, 10, additional);
   const extended = opt < 0 ? 0 : (packet[opt + 5] as number) << 4;
   const ede = opt < 0 ? undefined : readEde(packet, opt + 1 + RR_FIXED_BYTES, uint16(packet, opt + 9));

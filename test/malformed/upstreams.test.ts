@@ -24,7 +24,7 @@ function answerOf(name: string, shape: number): Buffer {
   return compressed(answerTo(asked, { ...given(name), noEdns: true }, []));
 }
 
-const SEEDS = 150;
+const SEEDS = 70;
 const LIFETIMES = { success: { min: 5, max: 3600 }, denial: { min: 5, max: 1800 }, failureSeconds: 5 };
 
 /** Through the encoder, for clients of every kind. */
