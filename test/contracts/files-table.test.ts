@@ -159,9 +159,8 @@ describe("table ≡ chain, for files", () => {
             await on.settled();
             for (const { name, type, udpSize, transport } of asking) {
               const packet = query({ name, type: type as "A", edns: udpSize === undefined ? undefined : { udpSize } });
-              const [table, chain] = await Promise.all([on, off].map((server) => server.ask(packet, transport as "udp")));
-              const hex = (answer: Uint8Array | undefined): string => Buffer.from(answer ?? []).toString("hex");
-              expect(hex(table), `${name} ${type} ${transport} ${udpSize}\n${zone}\n${listed}`).to.equal(hex(chain));
+              const [table, chain] = await Promise.all([on, off].map((server) => answerOf(server, packet, transport as "udp")));
+              expect(table, `${name} ${type} ${transport} ${udpSize}\n${zone}\n${listed}`).to.equal(chain);
             }
           } finally {
             await Promise.all([on.stop("now"), off.stop("now")]);
@@ -184,6 +183,16 @@ describe("table ≡ chain, for files", () => {
       log: silentLog,
       table,
     });
+  }
+
+  // The serial of the cluster's SOA is the second in which the server began: 0 in both.
+  async function answerOf(server: Server, packet: Uint8Array, transport: "udp" | "tcp"): Promise<string> {
+    const serial = Math.floor(server.registry.changedAtMs / 1000)
+      .toString(16)
+      .padStart(8, "0");
+    return Buffer.from((await server.ask(packet, transport)) ?? [])
+      .toString("hex")
+      .replaceAll(serial, "00000000");
   }
 
   it("behind changes of hosts", async function () {
