@@ -30,7 +30,7 @@ import type { Counter } from "./metrics.ts";
 import type { Answer, MaybePromise, Next, Sent } from "./plugin.ts";
 import type { ErrorLimiter } from "./error-limit.ts";
 import { createFront } from "./front.ts";
-import { route } from "./route.ts";
+import { createRouter } from "./route.ts";
 import type { Traffic } from "./traffic.ts";
 import { encodeTransfer } from "./transfer-messages.ts";
 
@@ -89,8 +89,10 @@ export interface ResponderOptions {
 
 export function createResponder(options: ResponderOptions): EndingResponder {
   const { blocks, owners, plugins, errorLimiter, log, now } = options;
-  const byZone = new Map<Name, Block[]>();
-  for (const block of blocks) byZone.set(block.zone, [...(byZone.get(block.zone) ?? []), block]);
+  const routeOf = createRouter(
+    blocks.map((block) => [block.zone, block]),
+    ({ filter }, query) => filter === undefined || filter(query),
+  );
   const takesOtherClasses = blocks.some(({ takesClasses }) => takesClasses !== undefined && takesClasses.size > 0);
   const takesTransfers = blocks.some((block) => block.takesTransfers === true);
   let promised = 0;
@@ -177,9 +179,8 @@ export function createResponder(options: ResponderOptions): EndingResponder {
   }
 
   function blockFor(query: Query): Block | undefined {
-    const { qname, qtype, qclass } = query;
-    const takes = ({ filter }: Block): boolean => filter === undefined || filter(query);
-    const block = route(byZone, qname, qtype, (same) => same.some(takes))?.find(takes);
+    const { qtype, qclass } = query;
+    const block = routeOf(query);
     if (isTransfer(qtype) && block?.takesTransfers !== true) return undefined;
     return qclass === RRClasses.IN || block?.takesClasses?.has(qclass) === true ? block : undefined;
   }

@@ -9,14 +9,13 @@ import { checkOverlaps, portOf } from "./config/server-keys.ts";
 import { composeChain, type Chain, type NamedInstance } from "./chain.ts";
 import { FindingsError, type Finding, type Position } from "./errors.ts";
 import type { AskedRoute } from "./http.ts";
-import type { Name } from "./dns/name.ts";
 import type { Zone } from "./dns/zone.ts";
 import { formatAddress } from "./listeners/bind.ts";
 import type { ListenAddress, ServedAddress } from "./listeners/listener.ts";
 import type { Log } from "./log.ts";
 import type { Metric, Metrics } from "./metrics.ts";
 import type { Configuration, Host, Instance, Next, Plugin } from "./plugin.ts";
-import { route } from "./route.ts";
+import { createRouter } from "./route.ts";
 import type { Lease } from "./sources.ts";
 import { checkTransports } from "./transports.ts";
 
@@ -167,18 +166,13 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
 // A name that answering has led to is asked of the block that would answer a client for it at the same address, as in CoreDNS; of
 // the block itself where that is none.
 function askAnew(blocks: readonly ReadyBlock[], own: ReadyBlock): Next {
-  const byZone = new Map<Name, ReadyBlock[]>();
   const isOwn = (one: ServedAddress): boolean =>
     own.listen.some(({ address, port, scheme }) => one.address === address && one.port === port && one.scheme === scheme);
-  for (const block of blocks) {
-    if (!block.listen.some(isOwn)) continue;
-    for (const { zone } of block.plan.keys) byZone.set(zone, [...(byZone.get(zone) ?? []), block]);
-  }
-  return (query) => {
-    const takes = ({ instances }: ReadyBlock): boolean => instances.every(({ instance }) => instance.filter?.(query) !== false);
-    const block = route(byZone, query.qname, query.qtype, (same) => same.some(takes))?.find(takes) ?? own;
-    return block.chain.ask(query);
-  };
+  const routeOf = createRouter(
+    blocks.filter(({ listen }) => listen.some(isOwn)).flatMap((block) => block.plan.keys.map(({ zone }) => [zone, block] as const)),
+    ({ instances }, query) => instances.every(({ instance }) => instance.filter?.(query) !== false),
+  );
+  return (query) => (routeOf(query) ?? own).chain.ask(query);
 }
 
 /** The Corefile with what it imports now. */
