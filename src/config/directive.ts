@@ -7,7 +7,7 @@ import type { Position } from "../errors.ts";
 import { isProblem, zone } from "./arguments.ts";
 import type { ArgType } from "./arguments.ts";
 import type { Token } from "./tokens.ts";
-import type { Name } from "../dns/name.ts";
+import { ROOT, type Name } from "../dns/name.ts";
 
 /** A line of a Corefile: its name, its arguments, and the lines of its block if it has one. */
 export interface Directive extends Position {
@@ -84,6 +84,18 @@ export function zones(spec: { readonly usage?: string; readonly min?: number } =
   return {
     usage: lists.usage,
     read: (tokens, at, report) => lists.read(tokens, at, report)?.flat(),
+  };
+}
+
+/** Zones below which something holds, as `fallthrough` has them: none given is all, the root. */
+export function zonesOrAll(spec: { readonly usage?: string } = {}): Shape<readonly Name[]> {
+  const some = zones(spec);
+  return {
+    usage: some.usage,
+    read(tokens, at, report) {
+      const read = some.read(tokens, at, report);
+      return read?.length === 0 ? [ROOT] : read;
+    },
   };
 }
 

@@ -203,7 +203,7 @@ describe("directive", () => {
       tls: once(args(filePath("CERT"), filePath("KEY"), filePath("CA"))),
       namespaces: each(rest(word("NAMESPACE"), { min: 1 })),
       noendpoints: once(none()),
-      fallthrough: once(zones()),
+      fallthrough: once(zonesOrAll()),
       resyncperiod: deprecated(one(word("PERIOD")), "nothing is resynced"),
     },
     check(options, report, at) {
@@ -236,7 +236,9 @@ describe("directive", () => {
     expect(read(health, "health").options).to.deep.equal([{ args: { host: "", port: 8080 }, lameduck: undefined }]);
     expect(read(cache, "cache").options).to.deep.equal([{ args: undefined }]);
     const [first] = read(kubernetes, "kubernetes {\n noendpoints\n fallthrough\n}").options;
-    expect([first?.args, first?.namespaces, first?.noendpoints, first?.fallthrough]).to.deep.equal([[], [], true, []]);
+    expect([first?.args, first?.namespaces, first?.noendpoints]).to.deep.equal([[], [], true]);
+    expect(first?.fallthrough, "no zones are all").to.deep.equal([ROOT]);
+    expect(read(kubernetes, "kubernetes").options[0]?.fallthrough).to.equal(undefined);
   });
 
   it("merge reads the lines together, each on its own", () => {

@@ -4,8 +4,20 @@
 import { resolve } from "node:path";
 import { systemClock, type Clock } from "../../clock.ts";
 import { filePath, goDuration, word } from "../../config/arguments.ts";
-import { deprecated, directive, none, once, one, readArgument, rest, zones, type Shape, type Syntax } from "../../config/directive.ts";
-import { formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
+import {
+  deprecated,
+  directive,
+  none,
+  once,
+  one,
+  readArgument,
+  rest,
+  zones,
+  zonesOrAll,
+  type Shape,
+  type Syntax,
+} from "../../config/directive.ts";
+import { formatName, isWithin, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
 import { findingAt, FindingsError, formatFinding, refusalAt, type Position } from "../../errors.ts";
 import { lookEvery } from "../../followed-file.ts";
@@ -51,7 +63,7 @@ const line = directive({
   options: {
     reload: once(one(goDuration())),
     reload_by_mtime: deprecated(none(), "files are always compared by content"),
-    fallthrough: once(zones()),
+    fallthrough: once(zonesOrAll()),
     upstream: deprecated(rest(word("ADDRESS")), "targets of CNAMEs are asked of the server itself"),
   },
   repeat: "each",
@@ -82,14 +94,11 @@ interface Served {
 /** The plugin's setup, with a clock that tests can move. */
 export async function setUpFiles(lines: readonly FileOptions[], host: Host, clock: Clock = systemClock): Promise<Instance> {
   const served = new Map<Name, Served>();
-  for (const { args, reload: reloadMs = DEFAULT_RELOAD_MS, fallthrough } of lines) {
+  for (const { args, reload: reloadMs = DEFAULT_RELOAD_MS, fallthrough = [] } of lines) {
     const path = resolve(host.folder, args.file);
     for (const apex of args.zones.length > 0 ? args.zones : host.zones) {
       if (served.has(apex)) throw refusalAt(args.at, `${NAME}: ${formatName(apex)} is served from ${served.get(apex)?.path} already`);
-      served.set(
-        apex,
-        await open({ apex, path, reloadMs, fallthrough: fallthrough?.length === 0 ? [ROOT] : (fallthrough ?? []), at: args.at }),
-      );
+      served.set(apex, await open({ apex, path, reloadMs, fallthrough, at: args.at }));
     }
   }
   const all = [...served.values()];

@@ -4,7 +4,7 @@
 import { resolve } from "node:path";
 import { systemClock, type Clock } from "../../clock.ts";
 import { emptyReply, Rcodes, type Query, type Records } from "../../dns/message.ts";
-import { isWithin, ROOT, type Name } from "../../dns/name.ts";
+import { isWithin, type Name } from "../../dns/name.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
 import { findingAt, nearest, type Position } from "../../errors.ts";
 import { followedFile, lookEvery, type Look } from "../../followed-file.ts";
@@ -30,11 +30,10 @@ export default plugin;
 
 /** The plugin's setup, with a clock that tests can move. */
 export async function setUpHosts(options: HostsOptions, host: Host, at: Position, clock: Clock = systemClock): Promise<Instance> {
-  const { ttl = DEFAULT_TTL_SECONDS, reloadMs = DEFAULT_RELOAD_MS, fallthrough, fallthroughUnsupported, inline } = options;
+  const { ttl = DEFAULT_TTL_SECONDS, reloadMs = DEFAULT_RELOAD_MS, fallthrough = [], fallthroughUnsupported, inline } = options;
   const path = resolve(host.folder, options.file ?? DEFAULT_FILE);
   const zones = options.zones.length > 0 ? options.zones : host.zones;
-  const passing = fallthrough?.length === 0 ? [ROOT] : (fallthrough ?? []);
-  const passes = (name: Name): boolean => passing.some((suffix) => isWithin(name, suffix));
+  const passes = (name: Name): boolean => fallthrough.some((suffix) => isWithin(name, suffix));
   const entries = host.metrics.gauge("coredns_hosts_entries", "The combined number of entries in hosts and Corefile.");
   const reloaded = host.metrics.gauge("coredns_hosts_reload_timestamp_seconds", "The timestamp of the last reload of hosts file.");
   const file = followedFile(path, MAX_FILE_BYTES, clock);

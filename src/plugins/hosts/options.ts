@@ -2,7 +2,18 @@
 // no option is an entry, as in CoreDNS. One that is not an address gets a warning, for it may be a misspelt option.
 
 import { filePath, goDuration, integer } from "../../config/arguments.ts";
-import { directive, none, once, one, readArgument, zones, type Directive, type Shape, type Syntax } from "../../config/directive.ts";
+import {
+  directive,
+  none,
+  once,
+  one,
+  readArgument,
+  zones,
+  zonesOrAll,
+  type Directive,
+  type Shape,
+  type Syntax,
+} from "../../config/directive.ts";
 import type { Name } from "../../dns/name.ts";
 import type { Position } from "../../errors.ts";
 
@@ -49,7 +60,7 @@ const options = {
   ttl: once(one(integer({ usage: "SECONDS", min: 1, max: MAX_TTL_SECONDS }))),
   no_reverse: once(none()),
   reload: once(one(goDuration())),
-  fallthrough: once(zones()),
+  fallthrough: once(zonesOrAll()),
   fallthrough_unsupported: once(none()),
 } as const;
 

@@ -2,8 +2,8 @@
 // their own: SERVICE.NAMESPACE.ZONE.
 
 import { integer } from "../../config/arguments.ts";
-import { directive, none, once, one, zones, type Options, type Property } from "../../config/directive.ts";
-import { MAX_LABEL_BYTES, formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
+import { directive, none, once, one, zones, zonesOrAll, type Options, type Property } from "../../config/directive.ts";
+import { MAX_LABEL_BYTES, formatName, isWithin, type Name } from "../../dns/name.ts";
 import { isReverse } from "../../dns/reverse.ts";
 import { findingAt, refusalAt, type Position } from "../../errors.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
@@ -36,7 +36,7 @@ const plugin: Plugin<ExternalOptions> = definePlugin({
       apex: once(one({ usage: "APEX", parse: parseLabel })),
       ttl: once(one(integer({ usage: "TTL", min: 0, max: MAX_TTL_SECONDS }))),
       headless: once(none()),
-      fallthrough: once(zones()),
+      fallthrough: once(zonesOrAll()),
     },
   }),
   setup,
@@ -57,7 +57,7 @@ function setup(options: ExternalOptions, host: Host, at: Position): Instance {
     host.report(findingAt(at, "error", `${NAME}: ${message}`));
     return {};
   }
-  const fallthrough = options.fallthrough?.length === 0 ? [ROOT] : (options.fallthrough ?? []);
+  const { fallthrough = [] } = options;
   // `kubernetes` is set up after this plugin: its cluster is asked for when it is first needed.
   let externals: Externals | undefined;
   const cluster = (): ClusterView | undefined => host.instance("kubernetes")?.cluster;

@@ -4,7 +4,7 @@
 
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
 import { zonesOfCidr } from "../../config/zones.ts";
-import { formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
+import { formatName, isWithin, type Name } from "../../dns/name.ts";
 import type { Zone } from "../../dns/zone.ts";
 import type { Position } from "../../errors.ts";
 import { isReverse } from "../../dns/reverse.ts";
@@ -57,7 +57,7 @@ async function setup(options: KubernetesOptions, host: Host, at: Position): Prom
   const clusterSet = origin.clusterSet && createCluster(origin.clusterSet, { ...served, isClusterSet: true });
   // Names are information in a shared cluster: the nearest one is told only where the asker owns the server.
   const { pods = "disabled", ttl = DEFAULT_TTL_SECONDS, ptr = "all", reasons = host.embedded ? "nearest" : "fixed" } = options;
-  const fallthrough = options.fallthrough?.length === 0 ? [ROOT] : (options.fallthrough ?? []);
+  const { fallthrough = [] } = options;
   // Addresses of the cluster's own networks are nobody else's, whether or not something has them now.
   const ownNetworks = [...(options.service_cidr ?? []), ...(options.pod_cidr ?? [])].flatMap((network) => zonesOfCidr(network) ?? []);
   const isOwnReverse = (name: Name): boolean => ownNetworks.some((zone) => isWithin(name, zone));

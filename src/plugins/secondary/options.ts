@@ -2,7 +2,7 @@
 
 import { isIP } from "node:net";
 import type { ArgType } from "../../config/arguments.ts";
-import { directive, each, notYet, once, rest, zones, type Shape, type Syntax } from "../../config/directive.ts";
+import { directive, each, notYet, once, rest, zones, zonesOrAll, type Shape, type Syntax } from "../../config/directive.ts";
 import type { Name } from "../../dns/name.ts";
 
 export interface Primary {
@@ -48,7 +48,7 @@ const from: Shape<readonly Primary[]> = {
 
 const line = directive({
   args: zones(),
-  options: { transfer: each(from), fallthrough: once(zones()), catalog: notYet("name each zone") },
+  options: { transfer: each(from), fallthrough: once(zonesOrAll()), catalog: notYet("name each zone") },
   repeat: "each",
   check({ transfer }, report, at) {
     if (transfer.length === 0) report.error(at, "secondary zones require a transfer from property");

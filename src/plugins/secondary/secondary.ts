@@ -4,7 +4,7 @@ import { randomInt } from "node:crypto";
 import { systemClock, type Clock } from "../../clock.ts";
 import { formatGoDuration } from "../../config/arguments.ts";
 import { zoneSteps } from "../../dns/map-zone.ts";
-import { formatName, isWithin, ROOT, type Name } from "../../dns/name.ts";
+import { formatName, isWithin, type Name } from "../../dns/name.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
 import { refusalAt, type Position } from "../../errors.ts";
 import { definePlugin, type Host, type Instance, type Plugin } from "../../plugin.ts";
@@ -45,8 +45,7 @@ interface Soa {
 /** The plugin's setup, with a clock that tests can move. */
 export function setUpSecondary(lines: readonly SecondaryOptions[], host: Host, at: Position, clock: Clock = systemClock): Instance {
   const followed = new Map<Name, Followed>();
-  for (const { zones, primaries, fallthrough: given } of lines) {
-    const fallthrough = given?.length === 0 ? [ROOT] : (given ?? []);
+  for (const { zones, primaries, fallthrough = [] } of lines) {
     for (const apex of zones.length > 0 ? zones : host.zones) {
       if (followed.has(apex)) throw refusalAt(at, `${NAME}: ${formatName(apex)} is given twice`);
       followed.set(apex, { primaries, fallthrough, zone: replaceableZone({ apex, fallthrough }) });

@@ -12,6 +12,7 @@ import {
   readArgument,
   rest,
   zones,
+  zonesOrAll,
   type Shape,
   type Syntax,
 } from "../../config/directive.ts";
@@ -145,7 +146,7 @@ export const syntax: Syntax<TemplateOptions> = directive({
     authority: each(rest(record, { min: 1 })),
     rcode: once(one(rcode)),
     ederror: once(extendedError),
-    fallthrough: once(zones({ usage: "ZONE" })),
+    fallthrough: once(zonesOrAll({ usage: "ZONE" })),
     upstream: deprecated(rest(word("ADDRESS")), "the targets of CNAMEs are asked of the server block itself"),
     var: notYet(),
     expr: notYet(),

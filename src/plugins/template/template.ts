@@ -4,7 +4,7 @@
 import { followAlias } from "../../chase.ts";
 import { isProblem } from "../../config/arguments.ts";
 import { EdeCodes, emptyReply, Rcodes, type Query, type Records } from "../../dns/message.ts";
-import { formatName, isWithin, readName, ROOT, type Name } from "../../dns/name.ts";
+import { formatName, isWithin, readName, type Name } from "../../dns/name.ts";
 import { RRClasses, RRTypes, type RRType } from "../../dns/records.ts";
 import type { TextRecord } from "../../dns/text.ts";
 import { definePlugin, type Handler, type Host, type Instance, type Plugin, type Touches } from "../../plugin.ts";
@@ -53,7 +53,7 @@ function createHandler(options: TemplateOptions, zones: readonly Name[], host: H
   const { rrclass, type } = options.args;
   const { rcode = Rcodes.NOERROR, ederror: ede } = options;
   const patterns = options.match.flat();
-  const passing = options.fallthrough?.length === 0 ? [ROOT] : (options.fallthrough ?? []);
+  const { fallthrough: passing = [] } = options;
   const sections = { answer: options.answer.flat(), additional: options.additional.flat(), authority: options.authority.flat() };
   const perClient = Object.values(sections).some((templates) => templates.some(({ mentions }) => PER_CLIENT.some(mentions)));
   const matches = host.metrics.counter("coredns_template_matches_total", "Counter of template regex matches.");
