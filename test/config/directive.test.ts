@@ -18,9 +18,9 @@ import {
 } from "../../src/config/arguments.ts";
 import type { ArgType } from "../../src/config/arguments.ts";
 import { parseCorefile } from "../../src/config/corefile.ts";
-import { args, deprecated, directive, each, none, once, one, optional, rest, zones } from "../../src/config/directive.ts";
+import { args, deprecated, directive, each, none, once, one, optional, rest, zones, zonesOrAll } from "../../src/config/directive.ts";
 import type { Syntax } from "../../src/config/directive.ts";
-import { formatName } from "../../src/dns/name.ts";
+import { formatName, ROOT } from "../../src/dns/name.ts";
 import type { Name } from "../../src/dns/name.ts";
 
 /** Reads the lines of one server block; findings as `LINE:COLUMN: message`. */
