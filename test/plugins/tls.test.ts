@@ -6,7 +6,7 @@ import { expect } from "chai";
 import { FindingsError } from "../../src/errors.ts";
 import type { Instance } from "../../src/plugin.ts";
 import { followCredentials } from "../../src/plugins/tls/credentials.ts";
-import tls, { watcher } from "../../src/plugins/tls/tls.ts";
+import tls, { tell, watcher } from "../../src/plugins/tls/tls.ts";
 import { createAuthority } from "../helpers/certificates.ts";
 import { fakeHost, readDirective, setUp, type FakeHost } from "../helpers/fake-host.ts";
 import { temporaryFolder } from "../helpers/ndots-process.ts";
@@ -193,5 +193,20 @@ describe("plugins/tls: files that change", () => {
     await look();
     expect(events.slice(1)).to.deep.equal(["own", "key /tls.key: no such file"]);
     folder[Symbol.dispose]();
+  });
+
+  it("a new certificate that has expired is a warning", () => {
+    const lines: string[] = [];
+    const log = {
+      info: (line: string) => void lines.push(`info: ${line}`),
+      warning: (line: string) => void lines.push(`warning: ${line}`),
+    };
+    const validToMs = Date.UTC(2030, 0, 1);
+    tell(log, "tls.crt", validToMs, validToMs - 1);
+    tell(log, "tls.crt", validToMs, validToMs + 1);
+    expect(lines).to.deep.equal([
+      "info: new certificate from tls.crt, valid until 2030-01-01 00:00 UTC",
+      "warning: new certificate from tls.crt, which has expired, on 2030-01-01 00:00 UTC",
+    ]);
   });
 });

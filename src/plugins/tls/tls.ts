@@ -7,6 +7,7 @@ import { filePath, oneOf } from "../../config/arguments.ts";
 import { directive, notYet, once, one, readArgument, type Options, type Property, type Shape } from "../../config/directive.ts";
 import { findingAt, refusalAt } from "../../errors.ts";
 import { lookEvery } from "../../followed-file.ts";
+import type { Log } from "../../log.ts";
 import { definePlugin, type ClientAuth, type Credentials, type Plugin } from "../../plugin.ts";
 import { followCredentials, type CredentialFiles, type FollowedCredentials, type Loaded } from "./credentials.ts";
 
@@ -94,7 +95,7 @@ const plugin: Plugin<TlsOptions> = definePlugin({
       start() {
         const take = (next: Loaded): void => {
           loaded = next;
-          log.info(`new certificate from ${paths.cert}, valid until ${dateOf(next.validToMs)}`);
+          tell(log, paths.cert, next.validToMs, systemClock.now());
         };
         const refuse = (problem: string): void => {
           failed.add();
@@ -131,6 +132,12 @@ export function watcher(
       take(found);
     }
   };
+}
+
+/** A renewal that has gone wrong, a clock that is: nobody should learn of it from the clients. */
+export function tell(log: Pick<Log, "info" | "warning">, cert: string, validToMs: number, nowMs: number): void {
+  if (validToMs < nowMs) log.warning(`new certificate from ${cert}, which has expired, on ${dateOf(validToMs)}`);
+  else log.info(`new certificate from ${cert}, valid until ${dateOf(validToMs)}`);
 }
 
 function dateOf(ms: number): string {
