@@ -4,7 +4,7 @@
 //   0 0 [length message][length message]…      no answer begins so: its third octet has the QR bit, a length here has not
 
 import { encodeReply } from "./dns/encode.ts";
-import { OPT_BYTES, questionEnd, uint16, type Query, type Records } from "./dns/message.ts";
+import { OPT_BYTES, questionEnd, RR_FIXED_BYTES, uint16, type Query, type Records } from "./dns/message.ts";
 import type { Rdata, RecordSet } from "./dns/records.ts";
 import { timeSlice } from "./time-slice.ts";
 
@@ -12,8 +12,6 @@ import { timeSlice } from "./time-slice.ts";
 export const MAX_MESSAGE_BYTES = 32_767;
 const MARK_BYTES = 2;
 const LENGTH_BYTES = 2;
-/** TYPE, CLASS, TTL, RDLENGTH. */
-const RR_FIXED_BYTES = 10;
 
 /** One message, or several behind their mark. Long ones are made in slices of time. */
 export async function encodeTransfer(query: Query, reply: Records, udpSize: number): Promise<Uint8Array> {

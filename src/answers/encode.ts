@@ -2,12 +2,13 @@
 // table's bytes are the chain's bytes by construction.
 
 import {
-  uint16,
   emptyReply,
   HEADER_BYTES,
   MAX_MESSAGE_BYTES,
   putUint16,
   Rcodes,
+  RR_FIXED_BYTES,
+  uint16,
   type Client,
   type Query,
   type Records,
@@ -27,7 +28,6 @@ export interface Encoder {
 }
 
 const NOBODY: Client = { address: "", port: 0, family: 4, localAddress: "", localPort: 0, transport: "tcp" };
-const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
 /** No UDP answer is longer (`bufsize`). */
 const MAX_UDP_BYTES = 4096;
 

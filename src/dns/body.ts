@@ -1,8 +1,8 @@
 // What is done to the records of a message that is made already: cut one to what fits a client's UDP limit, as encodeReply()
-// in dns/message.ts does (RFC 2181 §9), and count down the TTLs of one that was remembered. Records of a rotated run have
+// in dns/encode.ts does (RFC 2181 §9), and count down the TTLs of one that was remembered. Records of a rotated run have
 // one length, so where they end does not depend on the turn.
 
-import { COMPRESSIBLE, putUint32, uint16, type NameLayout } from "./message.ts";
+import { COMPRESSIBLE, putUint32, RR_FIXED_BYTES, uint16, uint32, type NameLayout } from "./message.ts";
 import type { RRType } from "./records.ts";
 
 /** What is left of a body. */
@@ -16,7 +16,6 @@ export interface Cut {
   truncated: boolean;
 }
 
-const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
 const POINTER_BITS = 0xc0;
 const MAX_POINTER = 0x3fff;
 
@@ -79,10 +78,11 @@ function recordEnd(bytes: Uint8Array, at: number): number {
   return fixed + RR_FIXED_BYTES + uint16(bytes, fixed + 8);
 }
 
-function nameEnd(bytes: Uint8Array, start: number): number {
+/** The offset behind a name in a sound message. Its pointers are not followed. */
+export function nameEnd(bytes: Uint8Array, start: number): number {
   let at = start;
   for (;;) {
-    const length = bytes[at] as number;
+    const length = bytes[at] ?? 0;
     if (length >= POINTER_BITS) return at + 2;
     if (length === 0) return at + 1;
     at += 1 + length;
@@ -94,7 +94,7 @@ export function countDown(bytes: Uint8Array, start: number, records: number, sec
   let at = start;
   for (let left = records; left > 0; left--) {
     const fixed = nameEnd(bytes, at);
-    const ttl = uint16(bytes, fixed + 4) * 0x1_0000 + uint16(bytes, fixed + 6);
+    const ttl = uint32(bytes, fixed + 4);
     putUint32(bytes, fixed + 4, Math.max(0, ttl - seconds));
     at = fixed + RR_FIXED_BYTES + uint16(bytes, fixed + 8);
   }
@@ -144,7 +144,7 @@ export function rotateRun(message: Uint8Array, { at, count, size }: Run, by: num
   return turned;
 }
 
-/** The offset behind a name in a sound message; where it ends in a pointer, the pointer's offset is added to `pointers`. */
+/** The same; where the name ends in a pointer, the pointer's offset is added to `pointers`. */
 export function skipName(bytes: Uint8Array, start: number, pointers: number[]): number {
   let at = start;
   for (;;) {

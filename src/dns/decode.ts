@@ -2,7 +2,18 @@
 // Strict where a server would be lenient: anything that does not add up, down to one stray byte, makes it undefined.
 // Never throws; counts are held against the message's size before anything is read. Not for the query path.
 
-import { uint16, COMPRESSIBLE, HEADER_BYTES, OPTION_EDE, type Ede, type NameLayout, type Rcode } from "./message.ts";
+import {
+  COMPRESSIBLE,
+  HEADER_BYTES,
+  OPTION_EDE,
+  OPTION_HEAD_BYTES,
+  RR_FIXED_BYTES,
+  uint16,
+  uint32,
+  type Ede,
+  type NameLayout,
+  type Rcode,
+} from "./message.ts";
 import { readName, ROOT, type Name } from "./name.ts";
 import { RRTypes, type Rdata, type RRClass, type RRType } from "./records.ts";
 
@@ -97,8 +108,6 @@ const ADDITIONAL = 2;
 const QUESTION_MIN_BYTES = 5;
 /** A root name and TYPE, CLASS, TTL, RDLENGTH. */
 const RECORD_MIN_BYTES = 11;
-const RECORD_FIXED_BYTES = 10;
-const OPTION_HEAD_BYTES = 4;
 
 /** Where else names may have come compressed (RFC 3597 §4): never sent so by us, yet understood. */
 export const NAMES_IN_RDATA: ReadonlyMap<RRType, NameLayout> = new Map<RRType, NameLayout>([
@@ -112,13 +121,13 @@ export const NAMES_IN_RDATA: ReadonlyMap<RRType, NameLayout> = new Map<RRType, N
 
 function readRecord(bytes: Uint8Array, start: number): { record: DecodedRecord; ttl: number; end: number } | undefined {
   const found = readName(bytes, start);
-  if (found === undefined || found.end + RECORD_FIXED_BYTES > bytes.length) return undefined;
+  if (found === undefined || found.end + RR_FIXED_BYTES > bytes.length) return undefined;
   const at = found.end;
-  const end = at + RECORD_FIXED_BYTES + uint16(bytes, at + 8);
+  const end = at + RR_FIXED_BYTES + uint16(bytes, at + 8);
   if (end > bytes.length) return undefined;
   const type = uint16(bytes, at);
-  const ttl = ((uint16(bytes, at + 4) << 16) | uint16(bytes, at + 6)) >>> 0;
-  const rdata = readRdata(bytes, type, at + RECORD_FIXED_BYTES, end);
+  const ttl = uint32(bytes, at + 4);
+  const rdata = readRdata(bytes, type, at + RR_FIXED_BYTES, end);
   if (rdata === undefined) return undefined;
   const record = { owner: found.name, type, rrclass: uint16(bytes, at + 2), ttl: ttl > 0x7fff_ffff ? 0 : ttl, rdata };
   return { record, ttl, end };

@@ -143,8 +143,12 @@ export function questionEnd(wire: Uint8Array): number {
   return at + 5;
 }
 
-/** Octets of an OPT record without options: */
-export const OPT_BYTES = 11; // root, type, class, TTL, RDLENGTH
+/** Octets of a record between its owner and its rdata: TYPE, CLASS, TTL, RDLENGTH. */
+export const RR_FIXED_BYTES = 10;
+/** Octets of an OPT record without options; its owner is the root. */
+export const OPT_BYTES = 1 + RR_FIXED_BYTES;
+/** Octets of an EDNS option in front of its data: OPTION-CODE, OPTION-LENGTH. */
+export const OPTION_HEAD_BYTES = 4;
 /** OPTION-CODE of a name server's identity (RFC 5001 §2.3). */
 export const OPTION_NSID = 3;
 /** OPTION-CODE of an extended error (RFC 8914 §2). */
@@ -155,6 +159,11 @@ export const DNSSEC_OK = 0x8000;
 /** A 16-bit number in network order; bytes past the end read as 0. */
 export function uint16(bytes: Uint8Array, at: number): number {
   return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
+/** A 32-bit number in network order. */
+export function uint32(bytes: Uint8Array, at: number): number {
+  return uint16(bytes, at) * 0x1_0000 + uint16(bytes, at + 2);
 }
 
 export function putUint16(bytes: Uint8Array, at: number, value: number): void {

@@ -2,7 +2,7 @@
 // every listener thread for each packet, so it allocates nothing and writes what it found into the Exchange.
 // What it can't accept it names by its defect; a packet that passes is safe for everything behind it.
 
-import { HEADER_BYTES, OPTION_NSID, uint16, type Transport } from "./message.ts";
+import { HEADER_BYTES, OPTION_HEAD_BYTES, OPTION_NSID, RR_FIXED_BYTES, uint16, type Transport } from "./message.ts";
 import { MAX_LABEL_BYTES, MAX_NAME_BYTES, type Name } from "./name.ts";
 import { RRTypes } from "./records.ts";
 
@@ -72,8 +72,6 @@ export const Verdicts = {
 export type Verdict = (typeof Verdicts)[keyof typeof Verdicts];
 
 const CLASS_IN = 1;
-const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
-const OPTION_HEAD_BYTES = 4;
 /** OPT and one TSIG or SIG(0) are all that a query may carry (RFC 6891 §6.1.1, RFC 8945 §5.1). */
 const MAX_ADDITIONAL = 2;
 

@@ -11,6 +11,7 @@ import {
   putUint16,
   questionEnd,
   Rcodes,
+  RR_FIXED_BYTES,
   uint16,
   type Ede,
   type Query,
@@ -21,7 +22,6 @@ import {
 import { MAX_LABEL_BYTES, MAX_NAME_BYTES, MAX_POINTERS } from "./name.ts";
 import { RRClasses, RRTypes, type Rdata, type RecordSet, type RRType } from "./records.ts";
 
-const RR_FIXED_BYTES = 10; // TYPE, CLASS, TTL, RDLENGTH
 const POINTER_BITS = 0xc0;
 const MAX_POINTER = 0x3fff;
 /** An extended error's text as we tell it, so that no reply grows by more (message.ts). */

@@ -1,9 +1,10 @@
 // DNS over HTTPS as far as it is words and bytes (RFC 8484): what a request asks, and how long an answer may be kept. Used by
 // https-connection.ts.
 
-import { HEADER_BYTES, MAX_MESSAGE_BYTES, Rcodes, uint16 } from "../dns/message.ts";
+import { nameEnd } from "../dns/body.ts";
+import { HEADER_BYTES, MAX_MESSAGE_BYTES, Rcodes, RR_FIXED_BYTES, uint16, uint32 } from "../dns/message.ts";
 import { RRTypes } from "../dns/records.ts";
-import { behindName, QUESTION_FIXED_BYTES, RECORD_FIXED_BYTES } from "./padding.ts";
+import { QUESTION_FIXED_BYTES } from "./padding.ts";
 
 export const DNS_MESSAGE = "application/dns-message";
 const PATH = "/dns-query";
@@ -71,11 +72,11 @@ export function freshSeconds(answer: Uint8Array): number {
   if (answer.length < HEADER_BYTES || (rcode !== Rcodes.NOERROR && rcode !== Rcodes.NXDOMAIN)) return 0;
   const [questions, answers, authorities] = [uint16(answer, 4), uint16(answer, 6), uint16(answer, 8)];
   let at = HEADER_BYTES;
-  for (let count = 0; count < questions; count++) at = behindName(answer, at) + QUESTION_FIXED_BYTES;
+  for (let count = 0; count < questions; count++) at = nameEnd(answer, at) + QUESTION_FIXED_BYTES;
   let least = Number.POSITIVE_INFINITY;
   for (let count = 0; count < answers || (answers === 0 && count < authorities); count++) {
-    const fixed = behindName(answer, at);
-    const end = fixed + RECORD_FIXED_BYTES + uint16(answer, fixed + 8);
+    const fixed = nameEnd(answer, at);
+    const end = fixed + RR_FIXED_BYTES + uint16(answer, fixed + 8);
     if (!(end <= answer.length)) return 0;
     const ttl = uint32(answer, fixed + 4);
     if (answers > 0) least = Math.min(least, ttl);
@@ -87,7 +88,3 @@ export function freshSeconds(answer: Uint8Array): number {
 
 /** MINIMUM is the last field of a SOA record (RFC 1035 §3.3.13). */
 const MINIMUM_BYTES = 4;
-
-function uint32(bytes: Uint8Array, at: number): number {
-  return uint16(bytes, at) * 0x1_00_00 + uint16(bytes, at + 2);
-}

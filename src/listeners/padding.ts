@@ -1,7 +1,8 @@
 // Padding of answers over TLS and HTTPS (RFC 7830, RFC 8467): who sees only sizes learns little of what was asked. Only for
 // clients that pad their queries. Put in front of the responder by tls.ts and https.ts.
 
-import { HEADER_BYTES, MAX_MESSAGE_BYTES, putUint16, uint16 } from "../dns/message.ts";
+import { nameEnd } from "../dns/body.ts";
+import { HEADER_BYTES, MAX_MESSAGE_BYTES, OPT_BYTES, OPTION_HEAD_BYTES, putUint16, RR_FIXED_BYTES, uint16 } from "../dns/message.ts";
 import { Verdicts, type Exchange } from "../dns/question.ts";
 import { RRTypes } from "../dns/records.ts";
 import type { Responder } from "../respond.ts";
@@ -10,11 +11,6 @@ import type { Responder } from "../respond.ts";
 const BLOCK_BYTES = 468;
 /** OPTION-CODE (RFC 7830 §3). */
 const OPTION_PADDING = 12;
-const OPTION_HEAD_BYTES = 4;
-/** Root, type, class, TTL, RDLENGTH. */
-const OPT_HEAD_BYTES = 11;
-/** TYPE, CLASS, TTL, RDLENGTH. */
-export const RECORD_FIXED_BYTES = 10;
 /** QTYPE, QCLASS. */
 export const QUESTION_FIXED_BYTES = 4;
 
@@ -48,7 +44,7 @@ function pad(out: Uint8Array, length: number): number {
   const least = length + OPTION_HEAD_BYTES;
   const target = Math.min(Math.ceil(least / BLOCK_BYTES) * BLOCK_BYTES, MAX_MESSAGE_BYTES);
   if (optAt < 0 || uint16(out, optAt + 1) !== RRTypes.OPT || least > target || target > out.length) return length;
-  putUint16(out, optAt + OPT_HEAD_BYTES - 2, target - optAt - OPT_HEAD_BYTES);
+  putUint16(out, optAt + OPT_BYTES - 2, target - optAt - OPT_BYTES);
   putUint16(out, length, OPTION_PADDING);
   putUint16(out, length + 2, target - least);
   out.fill(0, least, target);
@@ -58,22 +54,12 @@ function pad(out: Uint8Array, length: number): number {
 // Where the last record begins, which has the root as its owner, as OPT has; -1 if it has not.
 function lastRecord(bytes: Uint8Array, length: number): number {
   let at = HEADER_BYTES;
-  for (let count = uint16(bytes, 4); count > 0 && at < length; count--) at = behindName(bytes, at) + QUESTION_FIXED_BYTES;
+  for (let count = uint16(bytes, 4); count > 0 && at < length; count--) at = nameEnd(bytes, at) + QUESTION_FIXED_BYTES;
   let start = -1;
   for (let count = uint16(bytes, 6) + uint16(bytes, 8) + uint16(bytes, 10); count > 0 && at < length; count--) {
     start = at;
-    const fixed = behindName(bytes, at);
-    at = fixed + RECORD_FIXED_BYTES + uint16(bytes, fixed + 8);
+    const fixed = nameEnd(bytes, at);
+    at = fixed + RR_FIXED_BYTES + uint16(bytes, fixed + 8);
   }
   return at === length && start >= 0 && bytes[start] === 0 ? start : -1;
-}
-
-/** The offset behind a name of an answer of ours; its pointers are not followed. */
-export function behindName(bytes: Uint8Array, start: number): number {
-  let at = start;
-  for (let size = bytes[at] ?? 0; size > 0; size = bytes[at] ?? 0) {
-    if (size >= 0xc0) return at + 2;
-    at += size + 1;
-  }
-  return at + 1;
 }

@@ -1,6 +1,7 @@
 // The query path of `cache`: what is remembered is told, what is not is asked for and judged. Names of the server's own
 // zones pass: they are never remembered, so a new Service is not hidden by an NXDOMAIN from before it.
 
+import { andThen } from "../../chain.ts";
 import type { Clock } from "../../clock.ts";
 import { toWire } from "../../dns/encode.ts";
 import { DROP, EdeCodes, Flags, isWire, Rcodes, type Ede, type Query, type Reply, type Wire } from "../../dns/message.ts";
@@ -46,13 +47,13 @@ export function createHandler({ settings, store, counters, clock, log, localZone
 
   return (query, next) => {
     if (!isIn(query.qname, zones)) return next(query);
-    if (isLocal(query.qname)) return then(next(query), bounded);
+    if (isLocal(query.qname)) return andThen(next(query), bounded);
     counters.requests++;
     const nowMs = clock.monotonic();
     const entry = store.find(keyOf(query), nowMs);
     if (entry === undefined) {
       counters.misses++;
-      return then(next(query), (answer) => fromMiss(answer, query, nowMs));
+      return andThen(next(query), (answer) => fromMiss(answer, query, nowMs));
     }
     if (entry.kind === "success") counters.successHits++;
     else counters.denialHits++;
@@ -199,10 +200,6 @@ function fromMemory({ rcode, authenticated = false, ede, message }: Wire): Wire 
 
 function told({ wire }: Entry, ttlSeconds: number): Wire {
   return { ...wire, message: withTtl(wire.message, ttlSeconds) };
-}
-
-function then(answer: Answer | Promise<Answer>, change: (answer: Answer) => Answer): Answer | Promise<Answer> {
-  return answer instanceof Promise ? answer.then(change) : change(answer);
 }
 
 function isIn(name: Name, zones: readonly Name[]): boolean {

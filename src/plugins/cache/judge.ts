@@ -1,7 +1,19 @@
 // What a foreign reply is worth remembering: its class, for how long, and which of its records (RFC 2308, RFC 5452 §6).
 // Reads the message as bytes and hands on the same bytes: nothing is decoded and encoded again. Pure.
 
-import { Flags, HEADER_BYTES, putUint16, putUint32, questionEnd, Rcodes, uint16, type Wire } from "../../dns/message.ts";
+import { nameEnd } from "../../dns/body.ts";
+import {
+  Flags,
+  HEADER_BYTES,
+  putUint16,
+  putUint32,
+  questionEnd,
+  Rcodes,
+  RR_FIXED_BYTES,
+  uint16,
+  uint32,
+  type Wire,
+} from "../../dns/message.ts";
 import { isWithin, readName, ROOT, type Name } from "../../dns/name.ts";
 import { RRClasses, RRTypes, type RRClass, type RRType } from "../../dns/records.ts";
 import type { TtlBounds } from "../../dns/ttl.ts";
@@ -75,8 +87,6 @@ const ANSWER = 0;
 const AUTHORITY = 1;
 const ADDITIONAL = 2;
 const MAX_TTL = 2 ** 31 - 1;
-/** TYPE, CLASS, TTL, RDLENGTH. */
-const RR_FIXED_BYTES = 10;
 /** Of SOA rdata: two names of at least a byte each, and five numbers. */
 const SOA_MIN_BYTES = 22;
 
@@ -112,18 +122,6 @@ function asks(message: Uint8Array, { qname, qtype, qclass }: Question): boolean 
 
 const CASE_BIT = 0x20;
 
-function nameEnd(message: Uint8Array, start: number): number {
-  let at = start;
-  for (;;) {
-    const length = message[at] as number;
-    if (length >= POINTER_BITS) return at + 2;
-    if (length === 0) return at + 1;
-    at += 1 + length;
-  }
-}
-
-const POINTER_BITS = 0xc0;
-
 // Undefined where an owner can't be read: the pointers of a sound message stay in it, but may lead astray.
 function recordsIn(message: Uint8Array, qname: Name): Place[] | undefined {
   const places: Place[] = [];
@@ -134,7 +132,7 @@ function recordsIn(message: Uint8Array, qname: Name): Place[] | undefined {
       const owner = uint16(message, at) === QNAME_POINTER ? { name: qname, end: at + 2 } : readName(message, at);
       if (owner === undefined) return undefined;
       const fixedAt = owner.end;
-      const ttl = ((uint16(message, fixedAt + 4) << 16) | uint16(message, fixedAt + 6)) >>> 0;
+      const ttl = uint32(message, fixedAt + 4);
       const end = fixedAt + RR_FIXED_BYTES + uint16(message, fixedAt + 8);
       places.push({
         section,
@@ -220,7 +218,7 @@ function related(records: readonly Place[], names: readonly Name[], qclass: RRCl
 // RFC 2308 §5: the SOA's MINIMUM, too, bounds how long a denial is remembered.
 function minimumOf({ fixedAt, end }: Place, message: Uint8Array): number {
   if (end - fixedAt - RR_FIXED_BYTES < SOA_MIN_BYTES) return 0;
-  const seconds = ((uint16(message, end - 4) << 16) | uint16(message, end - 2)) >>> 0;
+  const seconds = uint32(message, end - 4);
   return Math.min(seconds, MAX_TTL);
 }
 

@@ -6,10 +6,9 @@ import { hostname } from "node:os";
 import { andThen } from "../../chain.ts";
 import { word } from "../../config/arguments.ts";
 import { directive, rest, type Options } from "../../config/directive.ts";
-import { OPTION_NSID, putUint16, uint16, type Query } from "../../dns/message.ts";
+import { OPTION_HEAD_BYTES, OPTION_NSID, putUint16, uint16, type Query } from "../../dns/message.ts";
 import { DROP, definePlugin, type Answer, type Instance, type Plugin } from "../../plugin.ts";
 
-const OPTION_HEAD_BYTES = 4;
 /** So that there is room for an answer beside it in the smallest reply (RFC 1035 §4.2.1). */
 const MAX_DATA_BYTES = 128;
 

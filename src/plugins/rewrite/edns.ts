@@ -1,6 +1,6 @@
 // EDNS options that rules put into a query or take out of it, for whoever is asked behind. Pure.
 
-import { DEFAULT_UDP_BYTES, putUint16, uint16, type Query } from "../../dns/message.ts";
+import { DEFAULT_UDP_BYTES, OPTION_HEAD_BYTES, putUint16, uint16, type Query } from "../../dns/message.ts";
 import { addressToBytes } from "../../dns/rdata.ts";
 
 export const ACTIONS = ["set", "append", "replace", "unset"] as const;
@@ -9,8 +9,6 @@ export type Action = (typeof ACTIONS)[number];
 
 /** OPTION-CODE of a client's subnet (RFC 7871 §6). */
 export const OPTION_SUBNET = 8;
-
-const OPTION_HEAD_BYTES = 4;
 
 const NONE = new Uint8Array(0);
 

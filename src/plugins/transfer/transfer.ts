@@ -2,7 +2,7 @@
 // plugins of its server block for zones whose records they store.
 
 import { systemClock, type Clock } from "../../clock.ts";
-import { emptyReply, questionEnd, Rcodes, type Query, type Records } from "../../dns/message.ts";
+import { emptyReply, questionEnd, Rcodes, RR_FIXED_BYTES, type Query, type Records } from "../../dns/message.ts";
 import { formatName, isWithin, readName, type Name } from "../../dns/name.ts";
 import { isTransfer, RRTypes, type RecordSet } from "../../dns/records.ts";
 import type { Zone } from "../../dns/zone.ts";
@@ -19,7 +19,6 @@ const MAX_WINDOW_BYTES = 64 * 1024 * 1024;
 const WINDOW_MS = 60_000;
 /** Question, OPT and the record's own head leave so much of a message. */
 const MAX_RECORD_BYTES = MAX_MESSAGE_BYTES - 1_024;
-const RR_FIXED_BYTES = 10;
 
 const plugin: Plugin<readonly TransferOptions[]> = definePlugin({ name: NAME, syntax, setup: (lines, host) => setUpTransfer(lines, host) });
 export default plugin;
