@@ -72,14 +72,18 @@ export function listenErrorAt(at: Position, error: unknown): unknown {
   return new FindingsError("NDOTS_ERR_LISTEN", [findingAt(at, "error", error.message)], { cause: error });
 }
 
-/** The word of `known` that is nearest to `word` (edit distance at most a third of its length; 2 from four letters on), if any. */
+/**
+ * The word of `known` that is nearest to `word` (edit distance at most a third of its length; 2 from four letters on), if any; of equally near ones
+ * the first that `word` begins ("of": off, not on).
+ */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   if (word.length < 2) return undefined; // every letter is near to every other
   let best: string | undefined;
   let bestDistance = Math.max(word.length < 4 ? 1 : 2, Math.floor(word.length / 3)) + 1;
   for (const candidate of known) {
     const distance = editDistance(word, candidate, bestDistance);
-    if (distance < bestDistance) {
+    const isBegun = candidate.startsWith(word) && candidate.length - word.length === bestDistance;
+    if (distance < bestDistance || (best?.startsWith(word) === false && isBegun)) {
       best = candidate;
       bestDistance = distance;
     }

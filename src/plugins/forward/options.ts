@@ -17,6 +17,7 @@ import {
 } from "../../config/directive.ts";
 import { ROOT, type Name } from "../../dns/name.ts";
 import { rcodeName } from "../../dns/text.ts";
+import { nearest } from "../../errors.ts";
 import { upstreamAddress, type To } from "./endpoint.ts";
 import { POLICIES, type PolicyName } from "./policy.ts";
 import { MAX_UPSTREAMS } from "./resolv-conf.ts";
@@ -188,7 +189,13 @@ function rcode(but = ""): ArgType<number> {
       const name = text.toUpperCase();
       if (name === but) return { problem: `must be another than ${but}, found "${text}"` };
       const found = names.find(([known]) => known === name);
-      return found?.[1] ?? { problem: `must be an rcode like SERVFAIL, REFUSED or NXDOMAIN, found "${text}"` };
+      if (found !== undefined) return found[1];
+      const meant = nearest(
+        name,
+        names.map(([known]) => known),
+      );
+      const problem = `must be an rcode like SERVFAIL, REFUSED or NXDOMAIN, found "${text}"`;
+      return { problem: meant === undefined ? problem : `${problem}, did you mean "${meant}"?` };
     },
   };
 }

@@ -72,7 +72,7 @@ function readRule(line: Directive, report: Report): Rule | undefined {
   }
   const name = lowerCase(field.text);
   if (!Object.hasOwn(FIELDS, name)) {
-    const meant = nearest(name, known);
+    const meant = nearest(name, hasMode ? known : [...known, "continue", "stop"]);
     const why = name === "answer" ? "a rule for answers stands behind a name rule" : `expected ${known.join(", ")}, found "${field.text}"`;
     report.error(field, meant === undefined ? why : `${why}, did you mean "${meant}"?`);
     return undefined;

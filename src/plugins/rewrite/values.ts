@@ -2,6 +2,7 @@
 
 import type { ArgType } from "../../config/arguments.ts";
 import { classOf, typeOf } from "../../dns/text.ts";
+import { nearest } from "../../errors.ts";
 
 export const TYPE: ArgType<number> = {
   usage: "TYPE",
@@ -42,6 +43,9 @@ export const RCODE: ArgType<number> = {
   parse(text) {
     const upper = text.toUpperCase();
     const code = /^\d+$/.test(text) ? Number(text) : text === "-" ? -1 : (OTHER_RCODES[upper] ?? RCODES.indexOf(upper));
-    return code >= 0 && code < RCODES.length ? code : { problem: `must be a response code like SERVFAIL, or its number, found "${text}"` };
+    if (code >= 0 && code < RCODES.length) return code;
+    const meant = nearest(upper, RCODES);
+    const problem = `must be a response code like SERVFAIL, or its number, found "${text}"`;
+    return { problem: meant === undefined ? problem : `${problem}, did you mean "${meant}"?` };
   },
 };

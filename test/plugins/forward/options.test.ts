@@ -60,6 +60,11 @@ const wrong = [
     "forward . 192.0.2.1 {\n next BAD\n}",
     'Corefile:3:7: forward: next: RCODE must be an rcode like SERVFAIL, REFUSED or NXDOMAIN, found "BAD"',
   ],
+  [
+    "forward . 192.0.2.1 {\n next NXDOMIAN\n}",
+    'Corefile:3:7: forward: next: RCODE must be an rcode like SERVFAIL, REFUSED or NXDOMAIN, found "NXDOMIAN", did you mean "NXDOMAIN"?',
+  ],
+  ["forward . 192.0.2.1 {\n ipv6 of\n}", 'Corefile:3:7: forward: ipv6: must be on or off, found "of", did you mean "off"?'],
   ["forward . 192.0.2.1 {\n health_check 1s rec\n}", "Corefile:3:18: forward: health_check: unknown option rec; known: no_rec, domain"],
   ["forward . 192.0.2.1 {\n max_age 5s\n}", "Corefile:2:1: forward: max_age (5000 ms) must not be less than expire (10000 ms)"],
   [

@@ -84,6 +84,11 @@ describe("rewrite: errors say where, what was found and what is allowed", () => 
     ["stop", "2:1: rewrite: expected [continue|stop] and one of name, type, class, ttl, rcode, cname, edns0"],
     ["foo", '2:9: rewrite: expected name, type, class, ttl, rcode, cname, edns0, found "foo"'],
     ["nam a b", '2:9: rewrite: expected name, type, class, ttl, rcode, cname, edns0, found "nam", did you mean "name"?'],
+    ["contnue name a b", '2:9: rewrite: expected name, type, class, ttl, rcode, cname, edns0, found "contnue", did you mean "continue"?'],
+    [
+      "rcode example.org NXDOMIAN NOERROR",
+      '2:27: rewrite: rcode: RCODE must be a response code like SERVFAIL, or its number, found "NXDOMIAN", did you mean "NXDOMAIN"?',
+    ],
     ["unknown name a.com b.com", '2:9: rewrite: expected name, type, class, ttl, rcode, cname, edns0, found "unknown"'],
     ["answer name a b", "2:9: rewrite: a rule for answers stands behind a name rule"],
     ["name", `2:9: rewrite: name: expected ${NAME}, found nothing`],
