@@ -57,7 +57,7 @@ export const mutations: Readonly<Record<string, Mutation>> = {
   },
   "a pointer": (message, draw) => {
     const bytes = Buffer.from(message);
-    bytes.writeUInt16BE(0xc000 | draw(bytes.length + 8), Math.min(behindQuestion(bytes, draw), bytes.length - 2));
+    bytes.writeUInt16BE(0xc000 | draw(bytes.length + 8), Math.min(inRecords(bytes, draw), bytes.length - 2));
     return bytes;
   },
   "an owner that points somewhere": (message, draw) => withOwner(message, draw, uint16s(0xc000 | draw(message.length))),
@@ -85,11 +85,11 @@ export const mutations: Readonly<Record<string, Mutation>> = {
   "records twice": (message) => twice(message),
   "bytes behind": (message, draw) => Buffer.concat([message, randomBytes(1 + draw(100), draw)]),
   "bytes taken out": (message, draw) => {
-    const at = behindQuestion(message, draw);
+    const at = inRecords(message, draw);
     return Buffer.concat([message.subarray(0, at), message.subarray(at + 1 + draw(12))]);
   },
   "bytes put in": (message, draw) => {
-    const at = behindQuestion(message, draw);
+    const at = inRecords(message, draw);
     return Buffer.concat([message.subarray(0, at), randomBytes(1 + draw(12), draw), message.subarray(at)]);
   },
   "noise behind the question": (message, draw) => {
@@ -208,9 +208,12 @@ function randomBytes(length: number, draw: Draw): Buffer {
   return Buffer.from(Array.from({ length }, () => draw(256)));
 }
 
-// In the counts, or in the records.
-function behindQuestion(message: Buffer, draw: Draw): number {
+function inRecords(message: Buffer, draw: Draw): number {
   const end = questionEnd(message);
-  const at = 6 + draw(message.length - end + 6);
-  return at < HEADER_BYTES ? at : end + at - HEADER_BYTES;
+  return end + draw(message.length - end);
+}
+
+// In the records, or in their counts.
+function behindQuestion(message: Buffer, draw: Draw): number {
+  return draw(8) === 0 ? HEADER_BYTES - 1 - draw(6) : inRecords(message, draw);
 }
