@@ -52,6 +52,16 @@ export function parseName(text: string): Name {
   return (lowerCase(name) + "\0") as Name;
 }
 
+/** The same for texts that others have written; undefined where it is no name. */
+export function tryName(text: string): Name | undefined {
+  try {
+    return parseName(text);
+  } catch (error) {
+    if (error instanceof NdotsError) return undefined;
+    throw error;
+  }
+}
+
 function takeLabel(label: string, text: string): string {
   if (label === "") throw new NdotsError("NDOTS_ERR_NAME", `"${text}": a label is empty`);
   if (label.length > MAX_LABEL_BYTES) {

@@ -4,8 +4,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { GoRegexp } from "../../config/go-regexp.ts";
-import { parseName, type Name } from "../../dns/name.ts";
-import { NdotsError } from "../../errors.ts";
+import { tryName, type Name } from "../../dns/name.ts";
 
 export interface NamePattern {
   readonly regexp: GoRegexp;
@@ -61,7 +60,7 @@ export async function findZoneFiles(folder: string, pattern: NamePattern): Promi
   function take(name: string, path: string): void {
     const origin = originOf(name, pattern);
     if (origin === undefined) return;
-    const zone = nameOf(origin);
+    const zone = tryName(origin);
     const other = zone === undefined ? undefined : files.get(zone);
     if (zone === undefined) problems.push(`${path}: "${origin}" is not the name of a zone`);
     else if (other !== undefined) problems.push(`Multiple zone files match origin "${origin}": using "${other}" instead of "${path}"`);
@@ -77,13 +76,4 @@ function originOf(name: string, { regexp, template }: NamePattern): string | und
     const named = regexp.names.indexOf(key);
     return groups[/^\d+$/.test(key) ? Number(key) : named] ?? "";
   });
-}
-
-function nameOf(text: string): Name | undefined {
-  try {
-    return parseName(text);
-  } catch (error) {
-    if (error instanceof NdotsError) return undefined;
-    throw error;
-  }
 }

@@ -2,11 +2,10 @@
 // zones of a block: a cluster has few of them, and what a change has taken away must be known.
 
 import { isIP } from "node:net";
-import { isWithin, parentOf, parseName, ROOT, type Name } from "../../dns/name.ts";
+import { isWithin, parentOf, parseName, ROOT, tryName, type Name } from "../../dns/name.ts";
 import { reverseName } from "../../dns/reverse.ts";
-import { NdotsError } from "../../errors.ts";
-import type { EndpointPort, Service, ServicePort } from "../../registry/objects.ts";
-import type { ServedCluster } from "../../registry/served-cluster.ts";
+import type { Service, ServicePort } from "../../registry/objects.ts";
+import type { Published, ServedCluster } from "../../registry/served-cluster.ts";
 
 /** A Service as it is seen from outside. */
 export interface ExternalService {
@@ -18,13 +17,7 @@ export interface ExternalService {
   readonly hostnames: readonly Name[];
   readonly ports: readonly ServicePort[];
   /** With `headless`, for headless Services without external addresses: what the addresses stand for. */
-  readonly endpoints: readonly ExternalEndpoint[];
-}
-
-export interface ExternalEndpoint {
-  readonly address: string;
-  readonly label: string;
-  readonly ports: readonly EndpointPort[];
+  readonly endpoints: readonly Published[];
 }
 
 /** What a batch of changes has touched. */
@@ -139,13 +132,4 @@ export function* namesAbove(address: string): Generator<Name> {
 
 function keyOf(namespace: string, name: string): string {
   return `${namespace}/${name}`;
-}
-
-function tryName(text: string): Name | undefined {
-  try {
-    return parseName(text);
-  } catch (error) {
-    if (error instanceof NdotsError) return undefined;
-    throw error;
-  }
 }

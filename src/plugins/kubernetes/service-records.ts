@@ -1,11 +1,10 @@
 // The rrsets of the Kubernetes DNS specification: what stands at a Service's name and at the names below it. Pure:
 // the cluster in, rrsets out. Called by the forward zone for every name it is asked about.
 
-import { nameBelow, parseName, ROOT, type Name } from "../../dns/name.ts";
+import { nameBelow, ROOT, tryName, type Name } from "../../dns/name.ts";
 import { nameRdata } from "../../dns/rdata.ts";
 import { RRTypes, type RecordSet } from "../../dns/records.ts";
 import { addressSets, srvSet, type SrvTarget } from "../../dns/rrsets.ts";
-import { NdotsError } from "../../errors.ts";
 import type { Service } from "../../registry/objects.ts";
 import type { Published } from "../../registry/served-cluster.ts";
 import type { Cluster } from "./cluster.ts";
@@ -97,13 +96,4 @@ export function createServiceRecords(cluster: Cluster, ttl: number): ServiceReco
 // In a cluster set the label is two.
 function endpointName(base: Name, label: string): Name | undefined {
   return label.includes(".") ? nameBelow(base, ...label.split(".")) : nameBelow(base, label);
-}
-
-function tryName(text: string): Name | undefined {
-  try {
-    return parseName(text);
-  } catch (error) {
-    if (error instanceof NdotsError) return undefined;
-    throw error;
-  }
 }
