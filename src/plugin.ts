@@ -1,4 +1,4 @@
-// What a plugin is. A plugin is one folder under plugins/ and one line in plugins/index.ts; its syntax table
+// What a plugin is. A plugin is one folder under plugins/ and one word in plugins/index.ts; its syntax table
 // parses the Corefile, its setup makes one Instance per server block. Everything it may touch is in its Host.
 
 import type { Syntax } from "./config/directive.ts";

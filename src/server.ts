@@ -17,7 +17,7 @@ import type { Log, LogOutput } from "./log.ts";
 import { hintsFor } from "./hints.ts";
 import { createMetrics } from "./metrics.ts";
 import type { Plugin } from "./plugin.ts";
-import { plugins } from "./plugins/index.ts";
+import { loadPlugins } from "./plugins/index.ts";
 import type { Registry } from "./registry/registry.ts";
 import { instancesOf, newLife, notRunning, readCorefile, setUp, type ReadyBlock, type SetupOptions } from "./setup.ts";
 import { createSources } from "./sources.ts";
@@ -323,8 +323,8 @@ export async function checkConfiguration(options: Omit<ServerOptions, "strict">)
   }
 }
 
-function withOwn(more: readonly Plugin<unknown>[] = []): ReadonlyMap<string, Plugin<unknown>> {
-  return new Map([...more.map((plugin) => [plugin.name, plugin] as const), ...plugins]);
+function withOwn(more: readonly Plugin<unknown>[] = []): SetupOptions["plugins"] {
+  return async (names) => new Map([...more.map((plugin) => [plugin.name, plugin] as const), ...(await loadPlugins(names))]);
 }
 
 function tell(log: Log, finding: Finding): void {

@@ -31,7 +31,8 @@ export interface SetupOptions {
   /** The program may fill a registry: `kubernetes` needs no source. */
   readonly embedded: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly plugins: ReadonlyMap<string, Plugin<unknown>>;
+  /** Gives those of the names that are plugins, in execution order. */
+  readonly plugins: (names: ReadonlySet<string>) => Promise<ReadonlyMap<string, Plugin<unknown>>>;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly sources: Lease;
@@ -86,7 +87,8 @@ export interface Setup {
 /** Reads a Corefile and sets up its plugins. Rejects with FindingsError, holding every finding, if it can't be served. */
 export async function setUp(options: SetupOptions): Promise<Setup> {
   const parsed = readCorefile(options);
-  const planned = readBlocks(parsed, options.plugins);
+  const plugins = await options.plugins(new Set(parsed.blocks.flatMap(({ directives }) => directives.map(({ name }) => name))));
+  const planned = readBlocks(parsed, plugins);
   const findings: Finding[] = [...parsed.findings, ...planned.findings];
   refuseErrors(findings);
 
@@ -118,7 +120,7 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
       else registered.push(metric);
     };
     for (const { name, options: pluginOptions, at } of plan.directives) {
-      const plugin = options.plugins.get(name);
+      const plugin = plugins.get(name);
       if (plugin === undefined) continue; // readBlocks() has said so
       const host: Host = {
         zones: plan.keys.map((key) => key.zone),

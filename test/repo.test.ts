@@ -7,7 +7,7 @@ import { expect } from "chai";
 import { readBlocks } from "../src/config/blocks.ts";
 import { parseCorefile } from "../src/config/corefile.ts";
 import type { Plugin } from "../src/plugin.ts";
-import { plugins } from "../src/plugins/index.ts";
+import { plugins } from "./helpers/every-plugin.ts";
 import { needs } from "./helpers/needs.ts";
 import { codeBlocks, filesIn, findCycle, importsOf, read, root } from "./helpers/source-tree.ts";
 
@@ -142,6 +142,7 @@ describe("plugins", () => {
   }
 
   it("each folder is in the list, once", () => {
+    expect([...plugins.values()].map((plugin) => plugin.name)).to.deep.equal([...plugins.keys()]);
     expect([...plugins.keys()].sort()).to.deep.equal(folders.map((file) => basename(dirname(file))).sort());
   });
 });

@@ -4,7 +4,7 @@
 import { NdotsError, type Finding } from "../errors.ts";
 import { silentLog } from "../log.ts";
 import { createMetrics } from "../metrics.ts";
-import { plugins } from "../plugins/index.ts";
+import { loadPlugins } from "../plugins/index.ts";
 import { DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR } from "../registry/cluster-ips.ts";
 import { manifestsSource } from "../registry/manifests.ts";
 import { createRegistry, type Registry } from "../registry/registry.ts";
@@ -46,7 +46,7 @@ export async function loadCluster({ text, file, port }: ChosenCorefile): Promise
     address: "",
     embedded: false,
     env: process.env,
-    plugins,
+    plugins: loadPlugins,
     log: silentLog,
     metrics,
     sources: lease,

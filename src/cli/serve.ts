@@ -84,8 +84,8 @@ export function printVersion(): void {
 
 /** In the order in which they see a query, one a line. */
 export async function printPlugins(): Promise<void> {
-  const { plugins } = await import("../plugins/index.ts");
-  process.stdout.write([...plugins.keys()].map((name) => `${name}\n`).join(""));
+  const { pluginNames } = await import("../plugins/index.ts");
+  process.stdout.write(pluginNames.map((name) => `${name}\n`).join(""));
 }
 
 // Two lines as CoreDNS's: `CoreDNS-1.14.7` and `linux/amd64, go1.26.6, COMMIT`.

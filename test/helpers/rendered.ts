@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
 import { readBlocks } from "../../src/config/blocks.ts";
 import { parseCorefile } from "../../src/config/corefile.ts";
-import { plugins } from "../../src/plugins/index.ts";
+import { plugins } from "./every-plugin.ts";
 import { needs } from "./needs.ts";
 import { root } from "./source-tree.ts";
 
