@@ -314,7 +314,7 @@ describe("plugins/autopath: what the answer table is told", () => {
     const kept: { name: string; qtype: number; seconds: number; wire: Wire }[] = [];
     const memory: Memory = {
       keep: (qname, qtype, wire, { storedAtMs, deadlineMs }) =>
-        void kept.push({ name: formatName(qname), qtype, wire, seconds: (deadlineMs - storedAtMs) / 1000 }),
+        void kept.push({ name: formatName(qname), qtype, wire, seconds: Math.round(deadlineMs - storedAtMs) / 1000 }),
       forget: () => undefined,
       hits: () => ({ success: 2, denial: 1 }),
     };
