@@ -145,8 +145,8 @@ export function questionEnd(wire: Uint8Array): number {
 
 /** Octets of a record between its owner and its rdata: TYPE, CLASS, TTL, RDLENGTH. */
 export const RR_FIXED_BYTES = 10;
-/** Octets of an OPT record without options; its owner is the root. */
-export const OPT_BYTES = 1 + RR_FIXED_BYTES;
+/** Octets of an OPT record without options: those, and the root as its owner. */
+export const OPT_BYTES = 11;
 /** Octets of an EDNS option in front of its data: OPTION-CODE, OPTION-LENGTH. */
 export const OPTION_HEAD_BYTES = 4;
 /** OPTION-CODE of a name server's identity (RFC 5001 §2.3). */
