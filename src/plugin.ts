@@ -300,10 +300,26 @@ export {
   type Property,
 } from "./config/directive.ts";
 export { cidr, goDuration, integer, oneOf, word, type ArgType } from "./config/arguments.ts";
-export { DROP, EdeCodes, emptyReply, Flags, Rcodes, type Client, type Ede, type Edns, type Query, type Reply } from "./dns/message.ts";
+export {
+  DROP,
+  EdeCodes,
+  emptyReply,
+  Flags,
+  isWire,
+  Rcodes,
+  type Client,
+  type Ede,
+  type Edns,
+  type Query,
+  type Records,
+  type Reply,
+  type Wire,
+} from "./dns/message.ts";
 export { formatName, isWithin, labelsOf, nameBelow, parentOf, parseName, type Name } from "./dns/name.ts";
 export { addressRdata, nameRdata, srvRdata, txtRdata } from "./dns/rdata.ts";
 export { RRTypes, type Rdata, type RecordSet, type RRType } from "./dns/records.ts";
 export type { TtlBounds, TtlRange } from "./dns/ttl.ts";
+export { recordsOf } from "./dns/wire.ts";
 export type { Node, Zone } from "./dns/zone.ts";
+export { findingAt, refusalAt, type Finding, type Position } from "./errors.ts";
 export type { Registry, Source, WritableRegistry } from "./registry/registry.ts";
