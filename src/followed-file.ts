@@ -56,18 +56,22 @@ export function followedFile(path: string, maxBytes: number, clock: Pick<Clock, 
         digest = found;
         return { kind: "read", text: bytes.toString("utf8"), modifiedMs: Number(mtimeMs) };
       } catch (error) {
-        return loseBecause(reasonOf(error));
+        return loseBecause(whyUnreadable(error));
       }
     },
   };
 }
 
-function reasonOf(error: unknown): string {
+/** Why a file can't be read, in few words. */
+export function whyUnreadable(error: unknown): string {
   const { code = String(error) } = error as NodeJS.ErrnoException;
   return code === "ENOENT" ? "no such file" : code === "EACCES" ? "permission denied" : code;
 }
 
-/** Calls `look` every `intervalMs` until `signal` aborts; a new one begins when the last has ended. */
+/** Looking more often than this would only warm the room. */
+const MIN_INTERVAL_MS = 100;
+
+/** Calls `look` every `intervalMs`, or 100 ms, until `signal` aborts; a new one begins when the last has ended. */
 export async function lookEvery(
   intervalMs: number,
   {
@@ -82,7 +86,7 @@ export async function lookEvery(
   },
 ): Promise<void> {
   for (;;) {
-    await clock.delay(intervalMs, signal);
+    await clock.delay(Math.max(intervalMs, MIN_INTERVAL_MS), signal);
     if (signal.aborted) return;
     await look();
   }

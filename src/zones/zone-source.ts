@@ -10,7 +10,7 @@ import type { Name } from "../dns/name.ts";
 import type { Zone } from "../dns/zone.ts";
 import { zoneFileSteps, type IncludedFile } from "../dns/zone-file.ts";
 import { NdotsError, type Finding } from "../errors.ts";
-import { followedFile, type FollowedFile } from "../followed-file.ts";
+import { followedFile, whyUnreadable, type FollowedFile } from "../followed-file.ts";
 import { inSlices } from "../time-slice.ts";
 
 /** What a look at the files found. */
@@ -102,8 +102,7 @@ function readIncluded(path: string, maxBytes: number): { readonly text: string; 
     if (entry.size > maxBytes) return `${MAX_BYTES} bytes are included at most`;
     return { text: readFileSync(descriptor, "utf8"), bytes: entry.size };
   } catch (error) {
-    const { code = String(error) } = error as NodeJS.ErrnoException;
-    return code === "ENOENT" ? "no such file" : code === "EACCES" ? "permission denied" : code;
+    return whyUnreadable(error);
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }

@@ -30,8 +30,6 @@ const NAME = "auto";
 const DEFAULT_REGEXP = "db\\.(.*)";
 const DEFAULT_TEMPLATE = "{1}";
 const DEFAULT_RELOAD_MS = 60_000;
-/** Looking more often than this would only warm the room. */
-const MIN_RELOAD_MS = 100;
 
 interface DirectoryOption {
   readonly folder: string;
@@ -123,7 +121,7 @@ export async function setUpAuto(options: AutoOptions, host: Host, at: Position, 
       info = (line) => host.log.info(line);
       for (const line of log.splice(0)) info(line);
       // Ends with stop(), and never rejects.
-      if (reloadMs > 0) void lookEvery(Math.max(reloadMs, MIN_RELOAD_MS), { clock, signal: ended.signal, look });
+      if (reloadMs > 0) void lookEvery(reloadMs, { clock, signal: ended.signal, look });
     },
     stop: () => ended.abort(),
   };

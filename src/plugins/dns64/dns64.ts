@@ -1,6 +1,7 @@
 // dns64 — gives IPv6 clients behind a NAT64 AAAA records for names that only have A records (RFC 6147). The prefix and the
 // address make one as RFC 6052 §2.2 says.
 
+import { andThen } from "../../chain.ts";
 import { isProblem, type ArgType } from "../../config/arguments.ts";
 import { directive, none, once, one, optional, type Options, type Property } from "../../config/directive.ts";
 import { parseCidr } from "../../config/zones.ts";
@@ -60,9 +61,7 @@ function setup(options: Dns64Options, host: Host): Instance {
   return {
     transparent: { types: [RRTypes.AAAA] },
     handle(query, next) {
-      if (!isConcerned(query)) return next(query);
-      const answer = next(query);
-      return answer instanceof Promise ? answer.then((reply) => answered(query, reply, next)) : answered(query, answer, next);
+      return isConcerned(query) ? andThen(next(query), (answer) => answered(query, answer, next)) : next(query);
     },
   };
 
@@ -76,14 +75,12 @@ function setup(options: Dns64Options, host: Host): Instance {
     if (answer === DROP || answer.rcode === Rcodes.NXDOMAIN) return answer;
     const original = recordsOf(answer);
     if (!translatesAll && original.answer.some(hasOwnAddress)) return answer;
-    const found = next({ ...query, qtype: RRTypes.A });
-    const merge = (addressed: Answer): Answer => {
+    return andThen(next({ ...query, qtype: RRTypes.A }), (addressed) => {
       const synthesised = addressed === DROP ? undefined : synthesise(original, addressed);
       if (synthesised === undefined) return answer;
       translated.add({ server: host.labels().server });
       return synthesised;
-    };
-    return found instanceof Promise ? found.then(merge) : merge(found);
+    });
   }
 
   // The answer to A with its addresses as AAAA; undefined where it has none.

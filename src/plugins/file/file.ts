@@ -28,8 +28,6 @@ import { zoneSource, type ZoneSource } from "../../zones/zone-source.ts";
 
 const NAME = "file";
 const DEFAULT_RELOAD_MS = 60_000;
-/** Looking more often than this would only warm the room. */
-const MIN_RELOAD_MS = 100;
 
 interface FileAndZones {
   readonly file: string;
@@ -118,8 +116,7 @@ export async function setUpFiles(lines: readonly FileOptions[], host: Host, cloc
     start() {
       for (const each of all) {
         // Ends with stop(), and never rejects.
-        if (each.reloadMs > 0)
-          void lookEvery(Math.max(each.reloadMs, MIN_RELOAD_MS), { clock, signal: ended.signal, look: () => look(each) });
+        if (each.reloadMs > 0) void lookEvery(each.reloadMs, { clock, signal: ended.signal, look: () => look(each) });
       }
     },
     stop: () => ended.abort(),

@@ -18,8 +18,6 @@ const NAME = "hosts";
 const DEFAULT_FILE = "/etc/hosts";
 const DEFAULT_TTL_SECONDS = 3_600;
 const DEFAULT_RELOAD_MS = 5_000;
-/** Looking more often than this would only warm the room. */
-const MIN_RELOAD_MS = 100;
 /** Lists that block advertisers have some 200,000 lines in 6 MB. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 /** Lines that are told one by one when a file is read. */
@@ -46,7 +44,7 @@ export async function setUpHosts(options: HostsOptions, host: Host, at: Position
     handle,
     start() {
       // Ends with stop(), and never rejects.
-      if (reloadMs > 0) void lookEvery(Math.max(reloadMs, MIN_RELOAD_MS), { clock, signal: ended.signal, look });
+      if (reloadMs > 0) void lookEvery(reloadMs, { clock, signal: ended.signal, look });
     },
     stop: () => ended.abort(),
   };

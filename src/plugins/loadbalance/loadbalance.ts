@@ -3,6 +3,7 @@
 
 import { randomInt } from "node:crypto";
 
+import { andThen } from "../../chain.ts";
 import { oneOf } from "../../config/arguments.ts";
 import { directive, notYet, optional, type Options, type Property, type Shape } from "../../config/directive.ts";
 import { findRun, rotateRun } from "../../dns/body.ts";
@@ -25,10 +26,7 @@ const plugin: Plugin<LoadbalanceOptions> = definePlugin({
     return {
       transparent: true,
       rotates: ROTATED,
-      handle(query, next) {
-        const answer = next(query);
-        return answer instanceof Promise ? answer.then(rotate) : rotate(answer);
-      },
+      handle: (query, next) => andThen(next(query), rotate),
     };
   },
 });
