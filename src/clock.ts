@@ -1,5 +1,6 @@
 // Time as what waits sees it: given to whatever has timeouts, backoffs and ages, so that tests can tell it.
 
+import { setMaxListeners } from "node:events";
 import { setTimeout as wait } from "node:timers/promises";
 
 export interface Clock {
@@ -17,5 +18,9 @@ const LONGEST_MS = 2 ** 31 - 1;
 export const systemClock: Clock = {
   now: Date.now,
   monotonic: () => performance.now(),
-  delay: async (ms, signal) => wait(Math.min(ms, LONGEST_MS), undefined, { ref: false, ...(signal && { signal }) }).catch(() => undefined),
+  async delay(ms, signal) {
+    // A plugin may have a hundred files or zones that wait for its one end; Node warns of more than ten.
+    if (signal !== undefined) setMaxListeners(0, signal);
+    await wait(Math.min(ms, LONGEST_MS), undefined, { ref: false, ...(signal && { signal }) }).catch(() => undefined);
+  },
 };
