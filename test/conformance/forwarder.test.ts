@@ -389,6 +389,26 @@ describe("conformance: a forwarder", () => {
       }
     });
 
+    it("C90: more questions for silent upstreams than a listener can hold do not keep cluster names from being answered", async () => {
+      let release = (): void => {};
+      const after = new Promise<void>((resolve) => (release = resolve));
+      await using silent = await startUpstream({ records: RECORDS, script: { after } });
+      const corefile = `. {\n cache\n kubernetes cluster.local\n forward . ${silent.to} {\n read_timeout 30s\n }\n}`;
+      await using dns = await startServer({ corefile });
+      dns.registry.apply({ verb: "upsert", object: service({ name: "web", clusterIPs: ["10.96.0.7"] }) });
+      const flood = await udpClient(dns.address);
+      for (let first = 0; first < 5000; first += 100) {
+        for (let id = first; id < first + 100; id++) flood.send(query({ name: `q${id}.example.org.`, id }));
+        // A step is in when what was asked behind it is answered.
+        expect((await ask(dns.address, { name: "web.default.svc.cluster.local." })).rcode, `behind ${first + 100}`).to.equal(
+          Rcodes.NOERROR,
+        );
+      }
+      expect(silent.asked.length).to.be.at.least(3000);
+      release(); // so that the server need not wait for them
+      flood.close();
+    });
+
     it("C91: of 2,000 questions for a slow upstream 1,000 are asked, by few sockets, and the others refused at once", async () => {
       // In groups: sockets' buffers are not what is looked at.
       const group = 100;

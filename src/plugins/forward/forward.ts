@@ -26,8 +26,11 @@ import { Wheel } from "./wheel.ts";
 
 const DEFAULT_READ_TIMEOUT_MS = 2_000;
 const DEFAULT_MAX_FAILS = 2;
-/** Where `max_concurrent` gives no bound: memory must have one (some 2 KB a question). */
-const MOST_CONCURRENT = 10_000;
+/**
+ * Where `max_concurrent` gives no bound: memory must have one (some 2 KB a question), and it stays below what listeners hold open
+ * (4096), so that silent upstreams leave room for names that are answered without them.
+ */
+const MOST_CONCURRENT = 3_000;
 /** How often files are looked at, and idle sockets ended. */
 const LOOK_MS = 5_000;
 const SWEEP_MS = 1_000;
