@@ -126,14 +126,14 @@ describe("plugins/ratelimit", () => {
 
   it("over the socket: what was remembered is not limited, what must be asked for is", async () => {
     await using upstream = await startUpstream({ records: "*.example.org. 300 IN A 192.0.2.1" });
-    await using dns = await startServer({ corefile: `. {\n ratelimit 1\n cache\n forward . ${upstream.to}\n}` });
+    await using dns = await startServer({ corefile: `. {\n ratelimit 4\n cache\n forward . ${upstream.to}\n}` });
     const client = await udpClient(dns.address);
     const ask = async (names: readonly string[]): Promise<number> => {
       for (const name of names) client.send(packet({ name: `${name}.example.org.` }));
       const rcodes = await Promise.all(names.map(async () => headerOf((await client.receive()) ?? Buffer.alloc(12)).rcode));
       return rcodes.filter((rcode) => rcode === Rcodes.REFUSED).length;
     };
-    expect(await ask(["first"])).to.equal(0);
+    for (let times = 0; times < 2; times++) expect(await ask(["first"])).to.equal(0); // the table has it from the second time on
     expect(await ask(Array.from({ length: 50 }, (_, index) => `name-${index}`)), "all at once").to.be.within(1, 50);
     expect(await ask(Array.from({ length: 50 }, () => "first"))).to.equal(0);
     client.close();
