@@ -161,6 +161,11 @@ describe("documents", () => {
     expect(codes.filter((code) => !readme.includes(code))).to.deep.equal([]);
   });
 
+  it("the README has a line about each plugin", () => {
+    const readme = read("README.md");
+    expect([...plugins.keys()].filter((name) => !readme.includes(`\n| \`${name}\` | `))).to.deep.equal([]);
+  });
+
   it("the README's Corefiles have no errors", () => {
     const examples = codeBlocks(read("README.md")).filter(({ language }) => language === "corefile");
     expect(examples.flatMap((example) => errorsIn("README.md", example))).to.deep.equal([]);
