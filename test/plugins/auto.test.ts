@@ -160,10 +160,14 @@ describe("plugins/auto", () => {
     ["auto {\ndirectory a (.*)\n}", /expected DIR \[REGEXP ORIGIN_TEMPLATE\], found "a \(\.\*\)"/],
     ["auto {\ndirectory a ( {1}\n}", /REGEXP must be a regular expression of Go's/],
     ["auto {\ndirectory a abc {1}\n}", /Need at least one sub expression/],
+    [
+      "auto {\ndirectory a (.*)(?P<tld>x) {1}{2}{tld}{0}{3}{top}\n}",
+      /^.*warning: auto: directory: ORIGIN_TEMPLATE: REGEXP has no group \{3\}, \{top\}; nothing stands there$/,
+    ],
     ["auto {\ndirectory a\nreload -1s\n}", /DURATION must be a duration/],
   ];
   for (const [block, message] of errors) {
-    it(`${block.replaceAll("\n", " ")} is refused`, () => {
+    it(`${block.replaceAll("\n", " ")} is told`, () => {
       expect(readDirective(auto, block).findings.join("\n")).to.match(message);
     });
   }

@@ -24,7 +24,7 @@ import { definePlugin, type Host, type Instance, type Plugin } from "../../plugi
 import { zoneHandler } from "../../zones/zone-handler.ts";
 import { replaceableZone, type ReplaceableZone } from "../../zones/replaceable-zone.ts";
 import { zoneSource, type ZoneLook, type ZoneSource } from "../../zones/zone-source.ts";
-import { findZoneFiles, type NamePattern } from "./folder.ts";
+import { findZoneFiles, unknownGroups, type NamePattern } from "./folder.ts";
 
 const NAME = "auto";
 const DEFAULT_REGEXP = "db\\.(.*)";
@@ -55,6 +55,8 @@ const directory: Shape<DirectoryOption> = {
       report.error(second, "Need at least one sub expression");
       return undefined;
     }
+    const unknown = unknownGroups({ regexp, template });
+    if (unknown.length > 0) report.warning(third, `ORIGIN_TEMPLATE: REGEXP has no group ${unknown.join(", ")}; nothing stands there`);
     return { folder, regexp, template };
   },
 };

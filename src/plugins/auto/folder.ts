@@ -69,11 +69,19 @@ export async function findZoneFiles(folder: string, pattern: NamePattern): Promi
   }
 }
 
+const GROUP = /\{(\w+)\}/g;
+
+/** Groups in the template that the expression has not: they stand for nothing. */
+export function unknownGroups({ regexp, template }: NamePattern): readonly string[] {
+  return [...template.matchAll(GROUP)].filter(([, key = ""]) => regexp.names[groupOf(regexp, key)] === undefined).map(([group]) => group);
+}
+
 function originOf(name: string, { regexp, template }: NamePattern): string | undefined {
   const groups = regexp.exec(name);
   if (groups === undefined) return undefined;
-  return template.replace(/\{(\w+)\}/g, (_, key: string) => {
-    const named = regexp.names.indexOf(key);
-    return groups[/^\d+$/.test(key) ? Number(key) : named] ?? "";
-  });
+  return template.replace(GROUP, (_, key: string) => groups[groupOf(regexp, key)] ?? "");
+}
+
+function groupOf({ names }: GoRegexp, key: string): number {
+  return /^\d+$/.test(key) ? Number(key) : names.indexOf(key);
 }
