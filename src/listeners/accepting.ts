@@ -6,8 +6,8 @@ import { closeSync, openSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import type { Log } from "../log.ts";
 import { bindAddress, codeOf, within } from "./bind.ts";
-import type { CloseReason, Connection, TcpLimits } from "./connection.ts";
-import type { ListenAddress } from "./listener.ts";
+import type { Connection, ConnectionService } from "./connection.ts";
+import type { ListenAddress, Listener } from "./listener.ts";
 
 /** Time, for tests to hold still. */
 export interface SweepClock {
@@ -21,12 +21,10 @@ export interface AcceptingOptions extends ListenAddress {
   /** Of a socket that listens on the address already; it is closed with this. */
   readonly descriptor?: number | undefined;
   readonly log: Pick<Log, "error">;
-  readonly clock: SweepClock;
-  /** Of the next connection: another configuration may take over at any time. */
-  limits(): Pick<TcpLimits, "connections" | "connectionsPerAddress">;
-  onClosing(reason: CloseReason): void;
-  connect(socket: Socket, remoteAddress: string, bound: ListenAddress): Connection;
+  readonly clock?: SweepClock | undefined;
 }
+
+export type Connect = (socket: Socket, remoteAddress: string, bound: ListenAddress) => Connection;
 
 export interface Accepting {
   start(): Promise<void>;
@@ -35,13 +33,14 @@ export interface Accepting {
   remove(connection: Connection): void;
   /** It goes on as another, on the same socket. */
   replace(before: Connection, after: Connection): void;
-  /** Those that are open now. */
-  each(visit: (connection: Connection) => void): void;
   stop(graceMs: number): Promise<void>;
 }
 
-export function createAccepting(options: AcceptingOptions): Accepting {
-  const { address, port, descriptor, log, clock, limits, onClosing, connect } = options;
+export function createAccepting(
+  { address, port, descriptor, log, clock = SYSTEM_CLOCK }: AcceptingOptions,
+  service: Pick<ConnectionService, "limits" | "onClosing">,
+  connect: Connect,
+): Accepting {
   const connections = new Set<Connection>();
   const perAddress = new Map<string, number>();
   let server: Server | undefined;
@@ -72,9 +71,6 @@ export function createAccepting(options: AcceptingOptions): Accepting {
       if (connections.delete(before)) connections.add(after);
       else after.destroy();
     },
-    each(visit) {
-      for (const connection of connections) visit(connection);
-    },
     stop(graceMs) {
       stopping ??= close(graceMs);
       return stopping;
@@ -85,14 +81,14 @@ export function createAccepting(options: AcceptingOptions): Accepting {
     socket.on("error", ignore); // a reset or a broken pipe: "close" follows
     const { remoteAddress } = socket;
     if (remoteAddress === undefined || stopping !== undefined) return void socket.destroy();
-    const most = limits();
+    const most = service.limits;
     const fromAddress = perAddress.get(remoteAddress) ?? 0;
     if (fromAddress >= most.connectionsPerAddress) {
-      onClosing("address_cap");
+      service.onClosing("address_cap");
       return void socket.destroy();
     }
     if (connections.size >= most.connections && !makeRoom()) {
-      onClosing("cap");
+      service.onClosing("cap");
       return void socket.destroy();
     }
     perAddress.set(remoteAddress, fromAddress + 1);
@@ -159,6 +155,30 @@ export function createAccepting(options: AcceptingOptions): Accepting {
     await done;
     stopSweeping();
   }
+}
+
+/** A listener of accepted connections. */
+export function acceptingListener<Served>(
+  transport: Listener["transport"],
+  accepting: Accepting,
+  service: ConnectionService,
+  serve: (served: Served) => Promise<void>,
+): Omit<Listener, "serve"> & { serve(served: Served): Promise<void>; windDown(): void } {
+  return {
+    transport,
+    serve,
+    start: () => accepting.start(),
+    get bound() {
+      return accepting.bound;
+    },
+    get received() {
+      return service.received;
+    },
+    windDown() {
+      service.isWindingDown = true;
+    },
+    stop: (graceMs) => accepting.stop(graceMs),
+  };
 }
 
 const SWEEP_MS = 100;

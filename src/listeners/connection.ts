@@ -1,7 +1,9 @@
 // What is true of every connection, whatever is spoken over it: how it is capped, timed and ended, and why. Used by
 // accepting.ts and by what it accepts for: tcp.ts, tls.ts, https.ts.
 
+import type { Exchange } from "../dns/question.ts";
 import type { ConnectionTimes } from "../plugin.ts";
+import type { Responder } from "../respond.ts";
 
 /** An open connection, as far as it is capped, timed and ended. */
 export interface Connection {
@@ -18,6 +20,21 @@ export interface Connection {
   /** Answers what it has, then closes. */
   drain(): void;
   destroy(): void;
+}
+
+/** What the connections of a listener share. */
+export interface ConnectionService {
+  readonly io: Exchange;
+  /** Of the next message: another configuration may take over at any time. */
+  responder: Pick<Responder, "respond">;
+  limits: TcpLimits;
+  /** Connections end behind their next answer. */
+  isWindingDown: boolean;
+  /** DNS messages so far, over all connections. */
+  received: number;
+  now(): number;
+  onClosing(reason: CloseReason): void;
+  onClosed(connection: Connection): void;
 }
 
 export interface TcpLimits {

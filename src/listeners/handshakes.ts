@@ -7,18 +7,15 @@ import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import type { ClientAuth, Credentials, CredentialSource } from "../plugin.ts";
 import { ignore } from "./accepting.ts";
-import type { CloseReason, Connection, TcpLimits } from "./connection.ts";
+import type { CloseReason, Connection, ConnectionService } from "./connection.ts";
 
 /** What the handshakes of a listener share. */
 export interface HandshakeOptions {
   readonly source: CredentialSource;
   /** Protocols in ALPN, the best first. A client may leave the choice out, but not want others. */
   readonly protocols: readonly string[];
-  limits(): Pick<TcpLimits, "readMs">;
-  now(): number;
-  onClosing(reason: CloseReason): void;
-  /** The socket is gone, and nothing was made of it. */
-  onClosed(connection: Connection): void;
+  /** Told of sockets that are gone, and of which nothing was made. */
+  readonly service: Pick<ConnectionService, "limits" | "now" | "onClosing" | "onClosed">;
   /** The handshake is done. */
   onSecure(socket: TLSSocket, before: Connection): void;
 }
@@ -30,7 +27,7 @@ export interface Handshakes {
 }
 
 export function createHandshakes(options: HandshakeOptions): Handshakes {
-  const { protocols, limits, now, onClosing, onClosed, onSecure } = options;
+  const { protocols, service, onSecure } = options;
   const waiting = new Map<string, Handshake>();
   let server: Server | undefined;
   let served: Credentials | undefined;
@@ -38,12 +35,12 @@ export function createHandshakes(options: HandshakeOptions): Handshakes {
     source: options.source,
     begin(socket, remoteAddress) {
       const key = peerOf(socket);
-      const handshake: Handshake = new Handshake(socket, remoteAddress, { limits, now, onClosing });
+      const handshake: Handshake = new Handshake(socket, remoteAddress, service);
       waiting.set(key, handshake);
       socket.once("close", () => {
         if (waiting.get(key) === handshake) waiting.delete(key);
         handshake.fail();
-        onClosed(handshake);
+        service.onClosed(handshake);
       });
       current().emit("connection", socket);
       return handshake;
@@ -119,13 +116,13 @@ class Handshake implements Connection {
   readonly idleSinceMs: number;
   isDone = false;
   readonly #socket: Socket;
-  readonly #options: Pick<HandshakeOptions, "limits" | "now" | "onClosing">;
+  readonly #service: HandshakeOptions["service"];
 
-  constructor(socket: Socket, remoteAddress: string, options: Pick<HandshakeOptions, "limits" | "now" | "onClosing">) {
+  constructor(socket: Socket, remoteAddress: string, service: HandshakeOptions["service"]) {
     this.#socket = socket;
-    this.#options = options;
+    this.#service = service;
     this.remoteAddress = remoteAddress;
-    this.idleSinceMs = options.now();
+    this.idleSinceMs = service.now();
   }
 
   get isIdle(): boolean {
@@ -133,12 +130,12 @@ class Handshake implements Connection {
   }
 
   checkTimeouts(nowMs: number): void {
-    if (nowMs - this.idleSinceMs >= this.#options.limits().readMs) this.close("read_timeout");
+    if (nowMs - this.idleSinceMs >= this.#service.limits.readMs) this.close("read_timeout");
   }
 
   close(reason: CloseReason): void {
     if (this.isDone) return;
-    this.#options.onClosing(reason);
+    this.#service.onClosing(reason);
     this.destroy();
   }
 
@@ -155,6 +152,6 @@ class Handshake implements Connection {
   fail(): void {
     if (this.isDone) return;
     this.isDone = true;
-    this.#options.onClosing("handshake");
+    this.#service.onClosing("handshake");
   }
 }

@@ -6,30 +6,18 @@ import { constants, performServerHandshake, type IncomingHttpHeaders, type Serve
 import type { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
-import { Verdicts, type Exchange } from "../dns/question.ts";
-import type { Responder } from "../respond.ts";
+import { Verdicts } from "../dns/question.ts";
 import { ignore } from "./accepting.ts";
 import { codeOf, plainAddress } from "./bind.ts";
-import { WIND_DOWN_IDLE_MS, type CloseReason, type Connection, type TcpLimits } from "./connection.ts";
+import { WIND_DOWN_IDLE_MS, type CloseReason, type Connection, type ConnectionService } from "./connection.ts";
 import { DNS_MESSAGE, freshSeconds, readHead, type RequestHead } from "./doh.ts";
 import type { ListenAddress } from "./listener.ts";
 
 /** What a listener's connections share. */
-export interface HttpsService {
-  readonly io: Exchange;
-  /** Of the next request: another configuration may take over at any time. */
-  responder: Pick<Responder, "respond">;
-  limits: TcpLimits;
-  /** Connections end behind their next answer. */
-  isWindingDown: boolean;
-  /** DNS messages so far, over all connections. */
-  received: number;
+export interface HttpsService extends ConnectionService {
   /** Reads HTTP/1.1; listens nowhere. */
   readonly http1: HttpServer;
-  now(): number;
   onAnswer(status: number): void;
-  onClosing(reason: CloseReason): void;
-  onClosed(connection: Connection): void;
 }
 
 /** Requests in parts that wait for the rest, of one connection: two of the largest. */

@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import { Exchange } from "../dns/question.ts";
 import { codeOf } from "./bind.ts";
-import { createAccepting, SYSTEM_CLOCK, type Accepting } from "./accepting.ts";
+import { acceptingListener, createAccepting, SYSTEM_CLOCK, type Accepting } from "./accepting.ts";
 import { DEFAULT_TCP_LIMITS, withTimes, type TcpLimits } from "./connection.ts";
 import { createHandshakes } from "./handshakes.ts";
 import { HttpsConnection, MAX_HEADER_BYTES, type HttpsService } from "./https-connection.ts";
@@ -32,7 +32,7 @@ const CONNECTIONS = 200;
 
 export function httpsListener(options: HttpsOptions): HttpsListener {
   // Nothing below may keep `options`: the responder that they name holds the first configuration's table.
-  const { address, port, descriptor, log, clock = SYSTEM_CLOCK, metrics, responder, limits } = options;
+  const { clock = SYSTEM_CLOCK, metrics, responder, limits } = options;
   const own: TcpLimits = { ...DEFAULT_TCP_LIMITS, ...limits };
   const closed = metrics.counter(TCP_CLOSED.name, TCP_CLOSED.help);
   const answered = metrics.counter("coredns_dns_https_responses_total", "Counter of DoH responses per server and http status code.");
@@ -60,47 +60,21 @@ export function httpsListener(options: HttpsOptions): HttpsListener {
   const handshakes = createHandshakes({
     source: options.tls,
     protocols: ["h2", "http/1.1"],
-    limits: () => service.limits,
-    now: service.now,
-    onClosing: service.onClosing,
-    onClosed: service.onClosed,
+    service,
     onSecure: (socket, before) => {
       const connection = new HttpsConnection(socket, before.remoteAddress, accepting.bound, service);
       connections.set(socket, connection);
       accepting.replace(before, connection);
     },
   });
-  const accepting: Accepting = createAccepting({
-    address,
-    port,
-    descriptor,
-    log,
-    clock,
-    limits: () => service.limits,
-    onClosing: service.onClosing,
-    connect: (socket, remoteAddress) => handshakes.begin(socket, remoteAddress),
+  const accepting: Accepting = createAccepting(options, service, (socket, remoteAddress) => handshakes.begin(socket, remoteAddress));
+  return acceptingListener("https", accepting, service, (served) => {
+    handshakes.source = served.tls ?? handshakes.source;
+    service.responder = padded(served.responder);
+    service.limits = limitsOf(own, served);
+    server = served.server ?? server;
+    return Promise.resolve();
   });
-  return {
-    transport: "https",
-    start: () => accepting.start(),
-    get bound() {
-      return accepting.bound;
-    },
-    get received() {
-      return service.received;
-    },
-    serve(served) {
-      handshakes.source = served.tls ?? handshakes.source;
-      service.responder = padded(served.responder);
-      service.limits = limitsOf(own, served);
-      server = served.server ?? server;
-      return Promise.resolve();
-    },
-    windDown() {
-      service.isWindingDown = true;
-    },
-    stop: (graceMs) => accepting.stop(graceMs),
-  };
 }
 
 function limitsOf(own: TcpLimits, { times, httpsConnections = CONNECTIONS }: Pick<ServedBy, "times" | "httpsConnections">): TcpLimits {

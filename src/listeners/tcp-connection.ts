@@ -8,28 +8,15 @@
 
 import type { Socket } from "node:net";
 import { HEADER_BYTES, MAX_MESSAGE_BYTES } from "../dns/message.ts";
-import type { Exchange } from "../dns/question.ts";
-import type { Responder } from "../respond.ts";
 import { framedMessages, isSeveralMessages } from "../transfer-messages.ts";
 import { plainAddress } from "./bind.ts";
-import { WIND_DOWN_IDLE_MS, type CloseReason, type Connection, type TcpLimits } from "./connection.ts";
+import { WIND_DOWN_IDLE_MS, type CloseReason, type Connection, type ConnectionService } from "./connection.ts";
 import type { ListenAddress } from "./listener.ts";
 
 /** What a listener's connections share. */
-export interface TcpService {
-  readonly io: Exchange;
-  /** Of the next message: another configuration may take over at any time. */
-  responder: Pick<Responder, "respond">;
-  limits: TcpLimits;
-  /** Connections end behind their next answer. */
-  isWindingDown: boolean;
-  /** Messages so far, over all connections. */
-  received: number;
-  now(): number;
+export interface TcpService extends ConnectionService {
   /** The responder has enough to do: each connection may have one promised answer and no more. */
   isBusy(): boolean;
-  onClosing(reason: CloseReason): void;
-  onClosed(connection: Connection): void;
 }
 
 const LENGTH_BYTES = 2;

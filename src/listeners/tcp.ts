@@ -5,7 +5,7 @@ import { MAX_MESSAGE_BYTES } from "../dns/message.ts";
 import { Exchange } from "../dns/question.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Responder } from "../respond.ts";
-import { createAccepting, SYSTEM_CLOCK, type Accepting, type SweepClock } from "./accepting.ts";
+import { acceptingListener, createAccepting, SYSTEM_CLOCK, type Accepting, type SweepClock } from "./accepting.ts";
 import type { ConnectionTimes } from "../plugin.ts";
 import type { Listener, ListenerOptions } from "./listener.ts";
 import { DEFAULT_TCP_LIMITS, withTimes, type TcpLimits } from "./connection.ts";
@@ -34,33 +34,13 @@ export interface TcpListener extends Listener {
 
 export function tcpListener(options: TcpOptions): TcpListener {
   // Nothing below may keep `options`: the responder that they name holds the first configuration's table.
-  const { address, port, descriptor, log, clock = SYSTEM_CLOCK } = options;
   const { service, serve } = createTcpService(options, "tcp", (connection) => accepting.remove(connection));
-  const accepting: Accepting = createAccepting({
-    address,
-    port,
-    descriptor,
-    log,
-    clock,
-    limits: () => service.limits,
-    onClosing: service.onClosing,
-    connect: (socket, remoteAddress, bound) => new TcpConnection(socket, remoteAddress, bound, service),
-  });
-  return {
-    transport: "tcp",
-    start: () => accepting.start(),
-    get bound() {
-      return accepting.bound;
-    },
-    get received() {
-      return service.received;
-    },
-    serve,
-    windDown() {
-      service.isWindingDown = true;
-    },
-    stop: (graceMs) => accepting.stop(graceMs),
-  };
+  const accepting: Accepting = createAccepting(
+    options,
+    service,
+    (socket, remoteAddress, bound) => new TcpConnection(socket, remoteAddress, bound, service),
+  );
+  return acceptingListener("tcp", accepting, service, serve);
 }
 
 /** What connections of framed messages share, and how another configuration takes over. */

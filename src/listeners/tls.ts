@@ -1,7 +1,7 @@
 // Serves DNS over TLS (RFC 7858) through node:tls, on the main thread. Called by listening.ts. Behind the handshake a
 // connection is what it is over plain TCP: tcp-connection.ts.
 
-import { createAccepting, SYSTEM_CLOCK, type Accepting } from "./accepting.ts";
+import { acceptingListener, createAccepting, type Accepting } from "./accepting.ts";
 import { createHandshakes } from "./handshakes.ts";
 import type { CredentialSource } from "../plugin.ts";
 import type { Listener, ServedBy } from "./listener.ts";
@@ -23,45 +23,18 @@ export interface TlsListener extends Listener {
 
 export function tlsListener(options: TlsOptions): TlsListener {
   // Nothing below may keep `options`: the responder that they name holds the first configuration's table.
-  const { address, port, descriptor, log, clock = SYSTEM_CLOCK } = options;
   const { service, serve } = createTcpService(options, "tls", (connection) => accepting.remove(connection));
   const handshakes = createHandshakes({
     source: options.tls,
     protocols: PROTOCOLS,
-    limits: () => service.limits,
-    now: service.now,
-    onClosing: service.onClosing,
-    onClosed: service.onClosed,
+    service,
     onSecure: (socket, before) => {
       accepting.replace(before, new TcpConnection(socket, before.remoteAddress, accepting.bound, service));
     },
   });
-  const accepting: Accepting = createAccepting({
-    address,
-    port,
-    descriptor,
-    log,
-    clock,
-    limits: () => service.limits,
-    onClosing: service.onClosing,
-    connect: (socket, remoteAddress) => handshakes.begin(socket, remoteAddress),
+  const accepting: Accepting = createAccepting(options, service, (socket, remoteAddress) => handshakes.begin(socket, remoteAddress));
+  return acceptingListener("tls", accepting, service, (served) => {
+    handshakes.source = served.tls ?? handshakes.source;
+    return serve(served);
   });
-  return {
-    transport: "tls",
-    start: () => accepting.start(),
-    get bound() {
-      return accepting.bound;
-    },
-    get received() {
-      return service.received;
-    },
-    serve(served) {
-      handshakes.source = served.tls ?? handshakes.source;
-      return serve(served);
-    },
-    windDown() {
-      service.isWindingDown = true;
-    },
-    stop: (graceMs) => accepting.stop(graceMs),
-  };
 }
