@@ -45,7 +45,9 @@ export function readHead({ method, target, contentType, contentLength }: Request
   }
 }
 
-function splitTarget(target: string): [path: string, parameters: string | undefined] {
+// Over HTTP/1.1 the target may be a whole URL (RFC 9112 §3.2.2), as proxies send it; who it names is for the certificate to say.
+function splitTarget(url: string): [path: string, parameters: string | undefined] {
+  const target = url.replace(/^https?:\/\/[^/?]*/i, "");
   const at = target.indexOf("?");
   return at < 0 ? [target, undefined] : [target.slice(0, at), target.slice(at + 1)];
 }

@@ -26,6 +26,8 @@ describe("listeners/doh: what a request asks", () => {
     ["GET of more", { target: `/dns-query?dns=${"A".repeat(87_400)}` }, "414"],
     ["GET of another path", { target: `/dns?dns=${ENCODED}` }, "404"],
     ["GET of a path below", { target: `/dns-query/?dns=${ENCODED}` }, "404"],
+    ["GET of a whole URL", { target: `https://dns.example.org:8443/dns-query?dns=${ENCODED}` }, PACKET.toString("hex")],
+    ["GET of a whole URL of another path", { target: `https://dns.example.org?/dns-query?dns=${ENCODED}` }, "404"],
     ["POST", { method: "POST", contentType: DNS_MESSAGE }, "body"],
     ["POST with its length", { method: "POST", contentType: DNS_MESSAGE, contentLength: "33" }, "body"],
     ["POST, the type in capitals and with a parameter", { method: "POST", contentType: "Application/DNS-Message ; charset=x" }, "body"],
