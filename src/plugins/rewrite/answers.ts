@@ -2,9 +2,9 @@
 // first, as CoreDNS undoes them. Pure; a reply in which nothing changes comes back as it was given.
 
 import { emptyReply, Rcodes, type Rcode, type Records } from "../../dns/message.ts";
-import { nameToWire, readName, type Name } from "../../dns/name.ts";
+import { nameToWire, readName, tryName, type Name } from "../../dns/name.ts";
 import { RRTypes, type Rdata, type RecordSet, type RRType } from "../../dns/records.ts";
-import { nameOf, textOf } from "./names.ts";
+import { textOf } from "./names.ts";
 
 /** One thing to do to an answer. Texts are as textOf() writes names; a text that is no name afterwards changes nothing. */
 export type AnswerRule =
@@ -30,7 +30,7 @@ export function redirectIn(answer: readonly RecordSet[], rules: readonly AnswerR
     for (const rule of rules) {
       if (rule.field === "value") text = rule.rewrite(text);
       if (rule.field !== "cname") continue;
-      const target = nameOf(rule.redirect(text) ?? text);
+      const target = tryName(rule.redirect(text) ?? text);
       if (target !== undefined && textOf(target) !== text) return { index, rule, target };
     }
   }
@@ -85,7 +85,7 @@ function rewriteSet(set: RecordSet, rules: readonly AnswerRule[], redirect?: Red
     if (rule.field === "owner") owner = rule.rewrite(owner);
     if (rule.field === "ttl") ttl = Math.min(Math.max(ttl, rule.min), rule.max);
   }
-  const name = owner === before ? set.owner : (nameOf(owner) ?? set.owner);
+  const name = owner === before ? set.owner : (tryName(owner) ?? set.owner);
   const rdata = NAME_AT.has(set.type) ? set.rdata.map((one) => rewriteValue(set.type, one, rules, redirect)) : set.rdata;
   const isSame = name === set.owner && ttl === set.ttl && rdata.every((one, index) => one === set.rdata[index]);
   return isSame ? set : { ...set, owner: name, ttl, rdata };
@@ -99,7 +99,7 @@ function rewriteValue(type: RRType, rdata: Rdata, rules: readonly AnswerRule[], 
     if (rule.field === "value") text = rule.rewrite(text);
     else if (rule === redirect?.rule) text = textOf(redirect.target);
   }
-  const name = text === before ? undefined : nameOf(text);
+  const name = text === before ? undefined : tryName(text);
   if (name === undefined) return rdata;
   const start = NAME_AT.get(type)?.(rdata) ?? 0;
   const end = readName(rdata, start)?.end ?? rdata.length;

@@ -2,7 +2,7 @@
 // `example.org` is found in `badexample.org`, too. Each way also says, once, which names it could ever find. Pure.
 
 import type { GoRegexp } from "../../config/go-regexp.ts";
-import { formatLabel, formatName, isWithin, labelsOf, lowerCase, parseName, ROOT, type Name } from "../../dns/name.ts";
+import { formatLabel, formatName, isWithin, labelsOf, lowerCase, ROOT, tryName, type Name } from "../../dns/name.ts";
 import type { Touches } from "../../plugin.ts";
 import { certainEnd } from "./certain-end.ts";
 
@@ -25,15 +25,6 @@ export function textOf(name: Name): string {
   return `${labelsOf(name)
     .map((label) => formatLabel(label).replaceAll("\\.", "\\046"))
     .join(".")}.`;
-}
-
-/** The name that a text says; undefined where it is none. */
-export function nameOf(text: string): Name | undefined {
-  try {
-    return parseName(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** As CoreDNS reads what is to be compared with names: in lower case, with a dot at the end. */
@@ -100,14 +91,14 @@ function namesFoundBy(pattern: GoRegexp): Touches {
   if (end === undefined) return anyThat(isFound, ROOT);
   if (!end.text.endsWith(".")) return {}; // no name ends otherwise
   if (!end.whole) return namesEndingIn(end.text, isFound);
-  const name = nameOf(end.text);
+  const name = tryName(end.text);
   return name === undefined ? {} : { names: [name] };
 }
 
 // What stands before the first dot of a suffix may be the end of a longer label, so all below its parent are looked at.
 function namesEndingIn(suffix: string, isFound: (text: string) => boolean = (text) => text.endsWith(suffix)): Touches {
   const dot = suffix.indexOf(".");
-  const zone = nameOf(suffix.slice(dot + 1));
+  const zone = tryName(suffix.slice(dot + 1));
   if (zone === undefined) return {};
   return dot === 0 && zone !== ROOT ? { below: [zone] } : anyThat(isFound, zone);
 }

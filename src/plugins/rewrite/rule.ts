@@ -4,11 +4,12 @@
 import type { Report } from "../../config/directive.ts";
 import type { Token } from "../../config/tokens.ts";
 import type { Query } from "../../dns/message.ts";
+import { tryName } from "../../dns/name.ts";
 import type { RRClass } from "../../dns/records.ts";
 import type { Position } from "../../errors.ts";
 import type { Touches } from "../../plugin.ts";
 import type { AnswerRule } from "./answers.ts";
-import { nameOf, replaceSuffix, textOf, type NameMatch } from "./names.ts";
+import { replaceSuffix, textOf, type NameMatch } from "./names.ts";
 
 /** What a rule makes of a question. */
 export type Change =
@@ -57,7 +58,7 @@ export function renames(match: NameMatch, to: string, auto: Auto, answer: readon
     apply(query, qname) {
       const text = match.replace(qname, to);
       if (text === undefined) return undefined;
-      const name = nameOf(text);
+      const name = tryName(text);
       if (name === undefined) return { invalid: text };
       return { query: { ...query, qname: name }, answer: auto.kind === "back" ? [...mapsBack(textOf(name), qname), ...answer] : fixed };
     },

@@ -5,7 +5,7 @@ import { caseless, isProblem, oneOf } from "../../config/arguments.ts";
 import { readArgument, type Directive, type Report, type Syntax } from "../../config/directive.ts";
 import { compileGoRegexp, type GoRegexp } from "../../config/go-regexp.ts";
 import type { Token } from "../../config/tokens.ts";
-import { lowerCase } from "../../dns/name.ts";
+import { lowerCase, tryName } from "../../dns/name.ts";
 import { RRClasses } from "../../dns/records.ts";
 import { nearest, type Position } from "../../errors.ts";
 import type { AnswerRule } from "./answers.ts";
@@ -16,7 +16,6 @@ import {
   fillGroups,
   groupsIn,
   MATCHES,
-  nameOf,
   prefixMatch,
   qualified,
   regexMatch,
@@ -113,7 +112,7 @@ function readName({ tokens, report, expected }: Words): Omit<Rule, "stops"> | un
   const answer = readAnswers(more, report);
   if (match === undefined || answer === undefined) return undefined;
   if (match.pattern !== undefined && !areGroupsThere(match.pattern, to, report)) return undefined;
-  if (kind === "exact" && nameOf(to.text) === undefined) {
+  if (kind === "exact" && tryName(to.text) === undefined) {
     report.error(to, `TO must be a domain name, found "${to.text}"`);
     return undefined;
   }
@@ -242,7 +241,7 @@ function readMatched(
 function readMatch(kind: MatchKind, from: Token, report: Report): (NameMatch & { readonly pattern?: GoRegexp }) | undefined {
   switch (kind) {
     case "exact": {
-      const name = nameOf(from.text);
+      const name = tryName(from.text);
       if (name === undefined) report.error(from, `must be a domain name, found "${from.text}"`);
       return name === undefined ? undefined : exactMatch(name);
     }
