@@ -100,6 +100,21 @@ describe("plugins/auto", () => {
     expect(await (await fixture("auto {\ndirectory zones ^(?P<zone>.*)\\.zone$ {zone}\n}")).ask("a.example.org")).to.include("192.0.2.1");
   });
 
+  it("a folder is looked through once, also where a link leads back to it", async () => {
+    write("db.example.org", zone("192.0.2.1"));
+    symlinkSync(".", join(folder, "again"));
+    const { ask, lines } = await fixture(`auto {\ndirectory ${folder}\n}`);
+    expect(await ask("a.example.org")).to.equal(a("a.example.org", "192.0.2.1"));
+    expect(lines).to.deep.equal(["[INFO] plugin/auto: Inserting zone `example.org.' from: FOLDER/db.example.org"]);
+  });
+
+  it("of a folder with a hundred files that name no zone, twenty are told", async () => {
+    for (let file = 0; file < 100; file++) write(`db.${file}..org`, "");
+    const { lines } = await fixture(`auto {\ndirectory ${folder}\n}`);
+    expect(lines.length).to.equal(21);
+    expect(lines.at(-1)).to.equal("Corefile:2:5: warning: auto: FOLDER: 80 more");
+  });
+
   it("answers only for its zones", async () => {
     write("db.example.org", zone("192.0.2.1"));
     write("db.example.com", zone("192.0.2.1"));

@@ -1,6 +1,7 @@
 // Which zone files there are in a folder and below it, and the zone that each name stands for. Called by auto.ts with every
 // look; the folder is read anew each time, for nothing tells reliably that a mounted one has changed.
 
+import type { Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { GoRegexp } from "../../config/go-regexp.ts";
@@ -23,15 +24,23 @@ export interface FoundZones {
 const MAX_DEPTH = 16;
 const MAX_ENTRIES = 100_000;
 const MAX_ZONES = 10_000;
+/** Of a folder that is not one for zones there is more to say than anybody reads. */
+const MAX_PROBLEMS = 20;
 
 export async function findZoneFiles(folder: string, pattern: NamePattern): Promise<FoundZones> {
   const files = new Map<Name, string>();
   const problems: string[] = [];
+  const walked = new Set<string>();
   let entries = 0;
-  await walk(folder, 0);
-  return { files, problems };
+  await walk(folder, await stat(folder).catch(() => undefined), 0);
+  const more = problems.length - MAX_PROBLEMS;
+  return { files, problems: more > 0 ? [...problems.slice(0, MAX_PROBLEMS), `${folder}: ${more} more`] : problems };
 
-  async function walk(path: string, depth: number): Promise<void> {
+  async function walk(path: string, entry: Stats | undefined, depth: number): Promise<void> {
+    // A link may lead to a folder that it is in.
+    const id = `${entry?.dev}:${entry?.ino}`;
+    if (walked.has(id)) return;
+    walked.add(id);
     let names: string[];
     try {
       names = (await readdir(path)).sort();
@@ -48,12 +57,9 @@ export async function findZoneFiles(folder: string, pattern: NamePattern): Promi
         return;
       }
       const whole = join(path, name);
-      const isFolder = await stat(whole).then(
-        (entry) => entry.isDirectory(),
-        () => false,
-      );
-      if (!isFolder) take(name, whole);
-      else if (depth < MAX_DEPTH) await walk(whole, depth + 1);
+      const below = await stat(whole).catch(() => undefined);
+      if (below?.isDirectory() !== true) take(name, whole);
+      else if (depth < MAX_DEPTH) await walk(whole, below, depth + 1);
     }
   }
 
