@@ -27,7 +27,7 @@ import {
 
 const MIB = 1024 * 1024;
 /** V8 itself takes more from Node 22 on. */
-const MOST_MIB = Number(process.versions.node.split(".")[0]) < 22 ? 70 : 85;
+const MOST_MIB = Number(process.versions.node.split(".")[0]) < 22 ? 70 : 75;
 const LOOKUPS = 1000;
 
 const CLUSTER_COREFILE = `.:53 {
