@@ -53,7 +53,7 @@ for (const { folder, kind, name, image } of servers) {
       if (command === undefined) return;
       const [, heapMib = ""] = /^--max-old-space-size=(\d+)$/.exec(command[1] ?? "") ?? [];
       expect(bytesOf(`${heapMib}Mi`)).to.be.within(1, bytesOf(resources.limits["memory"] ?? "") / 2);
-      const added = [command[1], "--lite-mode"];
+      const added = [command[1], "--no-opt", "--no-maglev", "--no-sparkplug", "--optimize-for-size"];
       const { instructions = [] } = parseDockerfile(read("Dockerfile")).find(({ name: stage }) => stage === "app") ?? {};
       expect(command.filter((word) => !added.includes(word))).to.deep.equal(lastOf(instructions, "ENTRYPOINT"));
     });
