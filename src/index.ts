@@ -10,6 +10,10 @@ import { serviceEnvironment } from "./registry/service-env.ts";
 import type { Plugin } from "./plugin.ts";
 import { checkedRegistry } from "./registry/checked.ts";
 import type { Registry } from "./registry/registry.ts";
+// Loaded with the library, so that the first startServer() need not wait: what it serves without a Corefile.
+import "./plugins/kubernetes/kubernetes.ts";
+import "./plugins/loadbalance/loadbalance.ts";
+import "./plugins/search/search.ts";
 import { createServer } from "./server.ts";
 
 export type { Result, ServerAddress } from "./client.ts";
