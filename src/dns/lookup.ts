@@ -107,7 +107,7 @@ export function rrsetOf(node: Node, type: RRType): RecordSet | undefined {
 }
 
 /** Where the names stand in the rdata of types whose targets' addresses are worth sending along. */
-const TARGET_AT: ReadonlyMap<RRType, number> = new Map([
+export const TARGET_AT: ReadonlyMap<RRType, number> = new Map([
   [RRTypes.NS, 0],
   [RRTypes.MX, 2],
   [RRTypes.SRV, 6],

@@ -2,7 +2,7 @@
 // The reader of raw packets is dns/question.ts; by the time a Query exists its packet has been judged sound.
 
 import type { Name } from "./name.ts";
-import { RRTypes, type RecordSet, type RRClass, type RRType } from "./records.ts";
+import { RRClasses, RRTypes, type RecordSet, type RRClass, type RRType } from "./records.ts";
 
 /** Octets of a message header (RFC 1035 §4.1.1). */
 export const HEADER_BYTES = 12;
@@ -74,6 +74,14 @@ export interface Query {
   readonly upstreamOptions?: Uint8Array;
   /** CNAMEs that the server has followed on its own behalf to come to this question. */
   readonly hops?: number;
+}
+
+/**
+ * Whether name and type alone tell the question apart, as the answer table does: class IN, without DO and CD, and without options
+ * that plugins have put in for upstreams.
+ */
+export function isPlain({ qclass, flags, edns, upstreamOptions }: Query): boolean {
+  return qclass === RRClasses.IN && (flags & Flags.CD) === 0 && edns?.dnssecOk !== true && upstreamOptions === undefined;
 }
 
 export interface ReplyHead {

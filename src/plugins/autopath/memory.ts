@@ -3,9 +3,9 @@
 
 import type { Clock } from "../../clock.ts";
 import { toWire } from "../../dns/encode.ts";
-import { Flags, type Query, type Records } from "../../dns/message.ts";
+import { Flags, isPlain, type Query, type Records } from "../../dns/message.ts";
 import type { Name } from "../../dns/name.ts";
-import { RRClasses, type RRType } from "../../dns/records.ts";
+import type { RRType } from "../../dns/records.ts";
 import type { Memory } from "../../plugin.ts";
 
 /**
@@ -33,7 +33,14 @@ export function createRemembered(clock: Clock): Remembered {
   return {
     attach: (given) => void (memory = given),
     keep(query, reply) {
-      if (memory === undefined || !isPlain(query) || reply.recursionAvailable !== true || reply.perClient === true) return;
+      if (
+        memory === undefined ||
+        !isPlain(query) ||
+        (query.flags & Flags.AD) !== 0 ||
+        reply.recursionAvailable !== true ||
+        reply.perClient === true
+      )
+        return;
       const ttl = [...reply.answer, ...reply.authority].reduce((least, rrset) => Math.min(least, rrset.ttl), MAX_KEPT_SECONDS);
       if (ttl <= 0) return;
       const { qname, qtype } = query;
@@ -59,9 +66,4 @@ export function createRemembered(clock: Clock): Remembered {
     bytes -= kept.get(key)?.bytes ?? 0;
     kept.delete(key);
   }
-}
-
-// The table tells answers only to those who ask like this, and whatever plugins put in for upstreams (`rewrite edns0`).
-function isPlain({ qclass, flags, edns, upstreamOptions }: Query): boolean {
-  return qclass === RRClasses.IN && (flags & (Flags.CD | Flags.AD)) === 0 && edns?.dnssecOk !== true && upstreamOptions === undefined;
 }

@@ -4,9 +4,8 @@
 import { andThen } from "../../chain.ts";
 import type { Clock } from "../../clock.ts";
 import { toWire } from "../../dns/encode.ts";
-import { DROP, EdeCodes, Flags, isWire, Rcodes, type Ede, type Query, type Reply, type Wire } from "../../dns/message.ts";
+import { DROP, EdeCodes, Flags, isPlain, isWire, Rcodes, type Ede, type Query, type Reply, type Wire } from "../../dns/message.ts";
 import { isWithin, type Name } from "../../dns/name.ts";
-import { RRClasses } from "../../dns/records.ts";
 import { boundReply } from "../../dns/ttl.ts";
 import type { Zone } from "../../dns/zone.ts";
 import type { Log } from "../../log.ts";
@@ -221,11 +220,6 @@ function keyOf({ qname, qtype, qclass, flags, edns, upstreamOptions }: Query): s
   const wants = (edns?.dnssecOk === true ? 2 : 0) + ((flags & Flags.CD) === 0 ? 0 : 1);
   const key = qname + String.fromCharCode(qtype, qclass, wants);
   return upstreamOptions === undefined ? key : key + Buffer.from(upstreamOptions).toString("latin1");
-}
-
-/** The answer table tells such questions apart by name and type alone. */
-function isPlain({ qclass, flags, edns, upstreamOptions }: Query): boolean {
-  return qclass === RRClasses.IN && (flags & Flags.CD) === 0 && edns?.dnssecOk !== true && upstreamOptions === undefined;
 }
 
 // CoreDNS's measure: so many queries without a gap between two of them.

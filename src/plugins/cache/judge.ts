@@ -2,6 +2,7 @@
 // Reads the message as bytes and hands on the same bytes: nothing is decoded and encoded again. Pure.
 
 import { nameEnd } from "../../dns/body.ts";
+import { TARGET_AT } from "../../dns/lookup.ts";
 import {
   Flags,
   HEADER_BYTES,
@@ -188,15 +189,6 @@ function isOfChain(record: Place, names: readonly Name[], qclass: RRClass): bool
 
 /** Proofs, with owners all over the zone: worth something only to those who check their signatures. */
 const PROOFS: ReadonlySet<RRType> = new Set([RRTypes.NSEC, RRTypes.NSEC3, RRTypes.RRSIG]);
-
-/** Where the name stands in the rdata of types that additional records belong to. */
-const TARGET_AT: ReadonlyMap<RRType, number> = new Map([
-  [RRTypes.NS, 0],
-  [RRTypes.MX, 2],
-  [RRTypes.SRV, 6],
-  [RRTypes.SVCB, 2],
-  [RRTypes.HTTPS, 2],
-]);
 
 // The records up to the first that has nothing to do with the question: what follows could be compressed with it.
 function related(records: readonly Place[], names: readonly Name[], qclass: RRClass, message: Uint8Array): readonly Place[] {
