@@ -10,6 +10,7 @@ import type { Directive } from "../../src/config/directive.ts";
 import type { CorefileFiles } from "../../src/config/imports.ts";
 import { formatName } from "../../src/dns/name.ts";
 import { formatFinding } from "../../src/errors.ts";
+import { K3S, KUBEADM, OPENSHIFT } from "../helpers/cluster-corefiles.ts";
 import { filesOf, type Tree } from "../helpers/corefile-tree.ts";
 
 function parse(text: string, options: { tree?: Tree; env?: Readonly<Record<string, string>> } = {}): Corefile {
@@ -404,80 +405,6 @@ describe("Corefile: files of the machine", () => {
 });
 
 describe("Corefile: the defaults of clusters", () => {
-  const kubeadm = `.:53 {
-    errors
-    health {
-       lameduck 5s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-       pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
-    }
-    prometheus :9153
-    forward . /etc/resolv.conf {
-       max_concurrent 1000
-    }
-    cache 30 {
-       disable success cluster.local
-       disable denial cluster.local
-    }
-    loop
-    reload
-    loadbalance
-}
-`;
-  const openshift = `.:5353 {
-    bufsize 1232
-    errors
-    log . {
-        class error
-    }
-    health {
-        lameduck 20s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-        pods insecure
-        fallthrough in-addr.arpa ip6.arpa
-    }
-    prometheus 127.0.0.1:9153
-    forward . /etc/resolv.conf {
-        policy sequential
-    }
-    cache 900 {
-        denial 9984 30
-    }
-    reload
-}
-hostname.bind:5353 {
-    chaos
-}
-`;
-  const k3s = `.:53 {
-    errors
-    health
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-      pods insecure
-      fallthrough in-addr.arpa ip6.arpa
-    }
-    hosts /etc/coredns/NodeHosts {
-      ttl 60
-      reload 15s
-      fallthrough
-    }
-    prometheus :9153
-    cache 30
-    loop
-    reload
-    loadbalance
-    import /etc/coredns/custom/*.override
-    forward . /etc/resolv.conf
-}
-import /etc/coredns/custom/*.server
-`;
   const minikube = `.:53 {
     log
     errors
@@ -495,10 +422,10 @@ import /etc/coredns/custom/*.server
     "/etc/coredns/custom/b.server": "example.org:53 {\n  forward . 192.0.2.53\n}\n",
   };
   const rows: readonly { name: string; text: string; tree: Tree; zones: readonly string[]; warnings: number }[] = [
-    { name: "kubeadm", text: kubeadm, tree: {}, zones: [".:53"], warnings: 0 },
-    { name: "OpenShift", text: openshift, tree: {}, zones: [".:5353", "hostname.bind.:5353"], warnings: 0 },
-    { name: "k3s, nothing mounted", text: k3s, tree: {}, zones: [".:53"], warnings: 2 },
-    { name: "k3s with its own files", text: k3s, tree: custom, zones: [".:53", "example.org.:53"], warnings: 0 },
+    { name: "kubeadm", text: KUBEADM, tree: {}, zones: [".:53"], warnings: 0 },
+    { name: "OpenShift", text: OPENSHIFT, tree: {}, zones: [".:5353", "hostname.bind.:5353"], warnings: 0 },
+    { name: "k3s, nothing mounted", text: K3S, tree: {}, zones: [".:53"], warnings: 2 },
+    { name: "k3s with its own files", text: K3S, tree: custom, zones: [".:53", "example.org.:53"], warnings: 0 },
     { name: "minikube", text: minikube, tree: {}, zones: [".:53"], warnings: 0 },
   ];
   for (const { name, text, tree, zones, warnings } of rows) {

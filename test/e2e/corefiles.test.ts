@@ -9,35 +9,11 @@ import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { promisify } from "node:util";
 import { expect } from "chai";
+import { K3S, KUBEADM, OPENSHIFT } from "../helpers/cluster-corefiles.ts";
 import { needsPrograms, needsRoot } from "../helpers/needs.ts";
 import { cli, root, startProcess, temporaryFolder, type Folder, type Running } from "../helpers/ndots-process.ts";
 
 const run = promisify(execFile);
-
-const KUBEADM = `.:53 {
-    errors
-    health {
-       lameduck 5s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-       pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
-    }
-    prometheus :9153
-    forward . /etc/resolv.conf {
-       max_concurrent 1000
-    }
-    cache 30 {
-       disable success cluster.local
-       disable denial cluster.local
-    }
-    loop
-    reload
-    loadbalance
-}
-`;
 
 interface Distribution {
   readonly name: string;
@@ -47,30 +23,6 @@ interface Distribution {
   readonly also?: Readonly<Record<string, RegExp>>;
   readonly port?: number;
 }
-
-const K3S = `.:53 {
-    errors
-    health
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-      pods insecure
-      fallthrough in-addr.arpa ip6.arpa
-    }
-    hosts /etc/coredns/NodeHosts {
-      ttl 60
-      reload 15s
-      fallthrough
-    }
-    prometheus :9153
-    cache 30
-    loop
-    reload
-    loadbalance
-    import /etc/coredns/custom/*.override
-    forward . /etc/resolv.conf
-}
-import /etc/coredns/custom/*.server
-`;
 
 const EKS = KUBEADM.replace("       ttl 30\n", "")
   .replace(/ \{\n       max_concurrent 1000\n    \}/, "")
@@ -187,33 +139,7 @@ const distributions: readonly Distribution[] = [
     port: 5353,
     also: { "hostname.bind TXT CH": /status: NOERROR/ },
     files: {
-      Corefile: `.:5353 {
-    bufsize 1232
-    errors
-    log . {
-        class error
-    }
-    health {
-        lameduck 20s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-        pods insecure
-        fallthrough in-addr.arpa ip6.arpa
-    }
-    prometheus 127.0.0.1:9153
-    forward . /etc/resolv.conf {
-        policy sequential
-    }
-    cache 900 {
-        denial 9984 30
-    }
-    reload
-}
-hostname.bind:5353 {
-    chaos
-}
-`,
+      Corefile: OPENSHIFT,
     },
   },
 ];
