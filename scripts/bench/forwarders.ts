@@ -3,6 +3,7 @@
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { nsdConf } from "./peers.ts";
 import { cli, NODE_FLAGS } from "./process.ts";
 
 export const UPSTREAM_PORTS = [5480, 5481] as const;
@@ -24,27 +25,7 @@ export function upstream(folder: string, port: number): Forwarder {
     "example.org.zone",
     `$ORIGIN example.org.\n$TTL 3600\n@ IN SOA ns.example.org. host.example.org. 1 7200 1800 86400 3600\n@ IN NS ns.example.org.\nns IN A 127.0.0.1\n*.miss IN A 192.0.2.251\n${records.join("\n")}\n`,
   );
-  const conf = write(
-    folder,
-    `nsd-${port}.conf`,
-    `server:
-    ip-address: 127.0.0.1@${port}
-    server-count: 1
-    username: ""
-    chroot: ""
-    database: ""
-    pidfile: "${folder}/nsd-${port}.pid"
-    zonelistfile: "${folder}/nsd-${port}.zones"
-    xfrdfile: "${folder}/nsd-${port}.xfrd"
-    xfrdir: "${folder}"
-    rrl-ratelimit: 0
-remote-control:
-    control-enable: no
-zone:
-    name: example.org
-    zonefile: ${zone}
-`,
-  );
+  const conf = write(folder, `nsd-${port}.conf`, nsdConf({ port, folder, zone: "example.org", file: zone }));
   return { name: `NSD ${port}`, port, program: "nsd", args: ["-d", "-c", conf] };
 }
 

@@ -74,27 +74,7 @@ zone:
       return { name: "Knot", port, program: "knotd", args: ["-c", conf], workloads: shared };
     },
     (port) => {
-      const conf = write(
-        folder,
-        "nsd.conf",
-        `server:
-    ip-address: 127.0.0.1@${port}
-    server-count: 1
-    username: ""
-    chroot: ""
-    database: ""
-    pidfile: "${folder}/nsd.pid"
-    zonelistfile: "${folder}/nsd.zones"
-    xfrdfile: "${folder}/nsd.xfrd"
-    xfrdir: "${folder}"
-    rrl-ratelimit: 0
-remote-control:
-    control-enable: no
-zone:
-    name: ${ZONE}
-    zonefile: ${zone}
-`,
-      );
+      const conf = write(folder, "nsd.conf", nsdConf({ port, folder, zone: ZONE, file: zone }));
       return { name: "NSD", port, program: "nsd", args: ["-d", "-c", conf], workloads: shared };
     },
     (port) => {
@@ -193,6 +173,27 @@ pid-file=
     );
     return { ...variant, program: process.execPath, args: [...NODE_FLAGS, cli, "-conf", conf, "-quiet"] };
   }
+}
+
+/** An NSD with one process and one zone, whose files are in `folder`. */
+export function nsdConf({ port, folder, zone, file }: { port: number; folder: string; zone: string; file: string }): string {
+  return `server:
+    ip-address: 127.0.0.1@${port}
+    server-count: 1
+    username: ""
+    chroot: ""
+    database: ""
+    pidfile: "${folder}/nsd-${port}.pid"
+    zonelistfile: "${folder}/nsd-${port}.zones"
+    xfrdfile: "${folder}/nsd-${port}.xfrd"
+    xfrdir: "${folder}"
+    rrl-ratelimit: 0
+remote-control:
+    control-enable: no
+zone:
+    name: ${zone}
+    zonefile: ${file}
+`;
 }
 
 /** The floor for answers that are `bytes` longer than their questions, compiled where it runs; `nth` picks the port. */
